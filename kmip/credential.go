@@ -1,0 +1,55 @@
+package kmip
+
+import (
+	"kmip-keymgr/internal/secret"
+	"kmip-keymgr/ttlv"
+)
+
+// CredentialType says what a Credential holds (section 9.1.3.2.1).
+type CredentialType uint32
+
+// The credential types in use.
+const (
+	UsernameAndPassword CredentialType = 1
+	Device              CredentialType = 2
+	Attestation         CredentialType = 3
+)
+
+// Credential identifies who asks, beside the certificate (section 2.1.2). What the value holds depends on the type.
+type Credential struct {
+	Type  CredentialType
+	Value ttlv.Value
+}
+
+func (d *Credential) fields(c *ttlv.Coder) {
+	ttlv.Enum(c, ttlv.TagCredentialType, &d.Type)
+	c.Value(ttlv.TagCredentialValue, &d.Value)
+}
+
+// Password is the value of a Username and Password credential.
+type Password struct {
+	Username string
+	Password secret.Bytes
+}
+
+func (p *Password) fields(c *ttlv.Coder) {
+	c.Text(ttlv.TagUsername, &p.Username)
+	v := ttlv.Value{Type: ttlv.TypeTextString, Data: p.Password}
+	if c.Present(ttlv.TagPassword, len(p.Password) > 0) {
+		c.Value(ttlv.TagPassword, &v)
+		p.Password = v.Data
+	}
+}
+
+// PasswordCredential is a Username and Password credential.
+func PasswordCredential(username string, password secret.Bytes) Credential {
+	p := Password{username, password}
+	return Credential{UsernameAndPassword, ttlv.StructValue(0, p.fields)}
+}
+
+// Password reads a Username and Password credential.
+func (d *Credential) Password() (Password, error) {
+	var p Password
+	err := d.Value.Struct(0, p.fields)
+	return p, err
+}

@@ -1,0 +1,105 @@
+package kmip
+
+import (
+	"context"
+	"errors"
+	"slices"
+)
+
+// negotiated exchanges the batch in a version that the server speaks. The first guess costs nothing when it is right;
+// when it is not, the server is asked (section 4.26), and where it does not say, the other versions are tried in turn. A
+// refused message was not executed, so sending it again does no harm.
+func (c *Client) negotiated(ctx context.Context, b *Batch) (*ResponseMessage, error) {
+	response, err := c.exchange(ctx, b, c.version)
+	if err != nil || c.settled {
+		return response, err
+	}
+	if !response.otherVersion(c.version) {
+		c.settled = true
+		return response, nil
+	}
+	if said, err := c.discover(ctx, response.Header.Version); err != nil {
+		return nil, err
+	} else if said != nil {
+		return c.settle(ctx, b, response, said)
+	}
+	return c.tryVersions(ctx, b, response)
+}
+
+// otherVersion tells whether the response may be that of a server which does not speak the version asked.
+func (m *ResponseMessage) otherVersion(asked Version) bool {
+	refused := m.refusal()
+	return refused != nil && refused.Reason.aboutMessage() &&
+		(m.Header.Version != asked || refused.Reason == UnsupportedProtocolVersion)
+}
+
+// discover asks for the server's versions in a version that it may understand. The answer is nil where it does not say.
+func (c *Client) discover(ctx context.Context, hint Version) ([]Version, error) {
+	var b Batch
+	result := Add(&b, &DiscoverVersions{})
+	response, err := c.exchange(ctx, &b, max(hint, OpDiscoverVersions.Since()))
+	if err != nil {
+		return nil, err
+	}
+	var refused *ResultError
+	if err := b.deliver(response); errors.As(err, &refused) || result.Err != nil {
+		return nil, nil
+	}
+	return result.Response.Versions, nil
+}
+
+// settle takes the first of our versions that the server said it speaks.
+func (c *Client) settle(ctx context.Context, b *Batch, first *ResponseMessage, said []Version) (*ResponseMessage, error) {
+	for _, v := range Versions() {
+		if !slices.Contains(said, v) {
+			continue
+		}
+		c.settled = true
+		if v == c.version {
+			return first, nil // it speaks the version, so what it refused is the message
+		}
+		c.version = v
+		return c.exchange(ctx, b, v)
+	}
+	return nil, &VersionError{Server: c.server, Speaks: said}
+}
+
+// tryVersions sends the batch in the versions not yet tried, until one is not refused.
+func (c *Client) tryVersions(ctx context.Context, b *Batch, first *ResponseMessage) (*ResponseMessage, error) {
+	for _, v := range Versions() {
+		if v == c.version {
+			continue
+		}
+		response, err := c.exchange(ctx, b, v)
+		if err != nil {
+			return nil, err
+		}
+		if refused := response.refusal(); refused == nil || !refused.Reason.aboutMessage() {
+			c.version, c.settled = v, true
+			return response, nil
+		}
+	}
+	return first, nil
+}
+
+// VersionError says that the server speaks none of our versions.
+type VersionError struct {
+	Server string
+	Speaks []Version
+}
+
+func (e *VersionError) Error() string {
+	return "kmip: " + e.Server + " speaks none of the versions spoken here, but " + versionList(e.Speaks)
+}
+
+func versionList(list []Version) string {
+	text := "none at all"
+	for i, v := range list {
+		if i == 0 {
+			text = v.String()
+		} else {
+			text += ", " + v.String()
+		}
+	}
+	return text
+}

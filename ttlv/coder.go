@@ -1,0 +1,337 @@
+package ttlv
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/big"
+	"time"
+)
+
+// Coder walks a message in one direction: it writes under [Coder.Append] and reads under [Coder.Decode]. Each method
+// names a field by its tag and writes it from, or reads it into, the variable it is given. The zero Coder is ready, and
+// may be used again, but by one walk at a time.
+//
+// Reading goes forward among siblings: a field is looked for behind the one read before it, and what stands between is
+// skipped, so that a server may send more than is known here. A field that is absent, of another type, or there twice
+// is an error. The first error ends the walk: later calls do nothing.
+type Coder struct {
+	// Version is the protocol version of the message (major << 8 | minor). It belongs to the message types, whose
+	// form depends on it; the coder itself does not look at it.
+	Version uint16
+	// Strict refuses what would otherwise be skipped when reading: unknown fields and fields out of order.
+	Strict bool
+
+	buf      []byte
+	pos, end int // reading: the next item, and where the structure around it ends
+	last     Tag // reading: the field read last in this structure
+	reading  bool
+	err      error
+}
+
+// Append writes one structure to the end of buf and returns the longer buffer.
+func (c *Coder) Append(buf []byte, tag Tag, fields func(*Coder)) ([]byte, error) {
+	c.buf, c.reading, c.err = buf, false, nil
+	c.Struct(tag, fields)
+	out := c.buf
+	c.buf = nil
+	return out, c.err
+}
+
+// Decode reads msg, which must be one well-formed structure with the given tag (see [Check]). What is read aliases msg.
+func (c *Coder) Decode(msg []byte, tag Tag, fields func(*Coder)) error {
+	if err := Check(msg); err != nil {
+		return err
+	}
+	return c.decode(msg, func(c *Coder) { c.Struct(tag, fields) })
+}
+
+// decode walks items that are already checked.
+func (c *Coder) decode(items []byte, fields func(*Coder)) error {
+	c.buf, c.pos, c.end, c.last, c.reading, c.err = items, 0, len(items), 0, true, nil
+	fields(c)
+	c.leave()
+	c.buf = nil
+	return c.err
+}
+
+// Reading tells the direction of the walk, for the few fields whose form depends on it.
+func (c *Coder) Reading() bool { return c.reading }
+
+// Fail ends the walk with an error that names the field and, when reading, where the walk stands.
+func (c *Coder) Fail(tag Tag, format string, args ...any) {
+	if c.err == nil {
+		c.err = &Error{Tag: tag, Offset: c.offset(), Reason: fmt.Sprintf(format, args...)}
+	}
+}
+
+// Err is the first error of the walk so far.
+func (c *Coder) Err() error { return c.err }
+
+func (c *Coder) offset() int {
+	if c.reading {
+		return c.pos
+	}
+	return len(c.buf)
+}
+
+// Struct is a structure, whose fields are walked by fields.
+func (c *Coder) Struct(tag Tag, fields func(*Coder)) {
+	if !c.reading {
+		at := c.open(tag, TypeStructure)
+		fields(c)
+		c.close(at)
+		return
+	}
+	inside, ok := c.read(tag, TypeStructure)
+	if !ok {
+		return
+	}
+	pos, end, last := c.pos, c.end, c.last
+	c.pos, c.end, c.last = pos-len(inside), pos, 0
+	fields(c)
+	c.leave()
+	c.pos, c.end, c.last = pos, end, last
+}
+
+// leave looks at what is left unread at the end of a structure.
+func (c *Coder) leave() {
+	for c.err == nil && c.pos < c.end {
+		c.skip()
+	}
+}
+
+// Present tells whether an optional field is there: when writing, as the caller says; when reading, as the message says.
+func (c *Coder) Present(tag Tag, present bool) bool {
+	if !c.reading {
+		return present
+	}
+	_, ok := c.find(tag)
+	return ok
+}
+
+// Next is the tag of the next field in the structure being read, false at its end and when writing.
+func (c *Coder) Next() (Tag, bool) {
+	if !c.reading || c.err != nil || c.pos >= c.end {
+		return 0, false
+	}
+	return header(c.buf[c.pos:]).tag(), true
+}
+
+// TypeOf is the type of a field that is about to be read, 0 where it is absent and when writing.
+func (c *Coder) TypeOf(tag Tag) Type {
+	if !c.reading {
+		return 0
+	}
+	at, ok := c.find(tag)
+	if !ok {
+		return 0
+	}
+	return header(c.buf[at:]).typ()
+}
+
+// find is the offset of the first sibling with that tag from here on.
+func (c *Coder) find(tag Tag) (int, bool) {
+	if c.err != nil {
+		return 0, false
+	}
+	for at := c.pos; at < c.end; {
+		h := header(c.buf[at:])
+		if h.tag() == tag {
+			return at, true
+		}
+		at += headerSize + padded(h.length())
+	}
+	return 0, false
+}
+
+// skip passes over one field that nobody asked for.
+func (c *Coder) skip() {
+	h := header(c.buf[c.pos:])
+	switch {
+	case h.tag() == c.last:
+		c.Fail(h.tag(), "more than one")
+	case c.Strict:
+		c.Fail(h.tag(), "unexpected field")
+	}
+	c.pos += headerSize + padded(h.length())
+}
+
+// read moves behind the field and returns its value, without padding.
+func (c *Coder) read(tag Tag, typ Type) ([]byte, bool) {
+	at, ok := c.find(tag)
+	if !ok {
+		c.Fail(tag, "missing")
+		return nil, false
+	}
+	for c.pos < at && c.err == nil {
+		c.skip()
+	}
+	h := header(c.buf[at:])
+	if h.typ() != typ {
+		c.Fail(tag, "type %v, not %v", h.typ(), typ)
+	}
+	if c.err != nil {
+		return nil, false
+	}
+	start := at + headerSize
+	c.pos, c.last = start+padded(h.length()), tag
+	return c.buf[start : start+h.length() : start+h.length()], true
+}
+
+// open writes an item's header with a length that close fills in.
+func (c *Coder) open(tag Tag, typ Type) int {
+	c.buf = binary.BigEndian.AppendUint64(c.buf, uint64(tag)<<40|uint64(typ)<<32)
+	return len(c.buf)
+}
+
+func (c *Coder) close(at int) {
+	length := len(c.buf) - at
+	binary.BigEndian.PutUint32(c.buf[at-4:], uint32(length))
+	c.pad(length)
+}
+
+func (c *Coder) pad(length int) {
+	var zeros [8]byte
+	c.buf = append(c.buf, zeros[:padded(length)-length]...)
+}
+
+// head writes the header of a value whose length is known.
+func (c *Coder) head(tag Tag, typ Type, length int) {
+	c.buf = binary.BigEndian.AppendUint64(c.buf, uint64(tag)<<40|uint64(typ)<<32|uint64(uint32(length)))
+}
+
+// word is a value of four bytes.
+func (c *Coder) word(tag Tag, typ Type, v uint32) uint32 {
+	if !c.reading {
+		c.head(tag, typ, 4)
+		c.buf = binary.BigEndian.AppendUint64(c.buf, uint64(v)<<32)
+	} else if b, ok := c.read(tag, typ); ok {
+		return binary.BigEndian.Uint32(b)
+	}
+	return v
+}
+
+// long is a value of eight bytes.
+func (c *Coder) long(tag Tag, typ Type, v uint64) uint64 {
+	if !c.reading {
+		c.head(tag, typ, 8)
+		c.buf = binary.BigEndian.AppendUint64(c.buf, v)
+	} else if b, ok := c.read(tag, typ); ok {
+		return binary.BigEndian.Uint64(b)
+	}
+	return v
+}
+
+// Int is an Integer.
+func (c *Coder) Int(tag Tag, v *int32) { *v = int32(c.word(tag, TypeInteger, uint32(*v))) }
+
+// Long is a Long Integer.
+func (c *Coder) Long(tag Tag, v *int64) { *v = int64(c.long(tag, TypeLongInteger, uint64(*v))) }
+
+// Big is a Big Integer: two's complement, in a multiple of eight bytes.
+func (c *Coder) Big(tag Tag, v *big.Int) {
+	if !c.reading {
+		at := c.open(tag, TypeBigInteger)
+		c.buf = appendBig(c.buf, v)
+		c.close(at)
+	} else if b, ok := c.read(tag, TypeBigInteger); ok {
+		readBig(v, b)
+	}
+}
+
+// Enum is an Enumeration.
+func Enum[T ~uint32](c *Coder, tag Tag, v *T) { *v = T(c.word(tag, TypeEnumeration, uint32(*v))) }
+
+// Bool is a Boolean.
+func (c *Coder) Bool(tag Tag, v *bool) {
+	var n uint64
+	if *v {
+		n = 1
+	}
+	*v = c.long(tag, TypeBoolean, n) == 1
+}
+
+// Text is a Text String. It is kept as it came: what a server sends need not be the UTF-8 it should be.
+func (c *Coder) Text(tag Tag, v *string) {
+	if !c.reading {
+		c.head(tag, TypeTextString, len(*v))
+		c.buf = append(c.buf, *v...)
+		c.pad(len(*v))
+	} else if b, ok := c.read(tag, TypeTextString); ok {
+		*v = string(b)
+	}
+}
+
+// Bytes is a Byte String. What is read aliases the message.
+func (c *Coder) Bytes(tag Tag, v *[]byte) {
+	if !c.reading {
+		c.head(tag, TypeByteString, len(*v))
+		c.buf = append(c.buf, *v...)
+		c.pad(len(*v))
+	} else if b, ok := c.read(tag, TypeByteString); ok {
+		*v = b
+	}
+}
+
+// Time is a Date-Time, in seconds.
+func (c *Coder) Time(tag Tag, v *time.Time) {
+	if s := c.long(tag, TypeDateTime, uint64(v.Unix())); c.reading && c.err == nil {
+		*v = time.Unix(int64(s), 0).UTC()
+	}
+}
+
+// TimeExtended is a Date-Time Extended, in microseconds.
+func (c *Coder) TimeExtended(tag Tag, v *time.Time) {
+	if s := c.long(tag, TypeDateTimeExtended, uint64(v.UnixMicro())); c.reading && c.err == nil {
+		*v = time.UnixMicro(int64(s)).UTC()
+	}
+}
+
+// Interval is an Interval, in whole seconds.
+func (c *Coder) Interval(tag Tag, v *time.Duration) {
+	*v = time.Duration(c.word(tag, TypeInterval, uint32(*v/time.Second))) * time.Second
+}
+
+// Value is an item of any type.
+func (c *Coder) Value(tag Tag, v *Value) {
+	if !c.reading {
+		c.head(tag, v.Type, len(v.Data))
+		c.buf = append(c.buf, v.Data...)
+		c.pad(len(v.Data))
+		return
+	}
+	typ := c.TypeOf(tag)
+	if b, ok := c.read(tag, typ); ok {
+		*v = Value{Type: typ, Data: b}
+	}
+}
+
+// Optional is a field that is left out when it has its type's zero value:
+//
+//	ttlv.Optional(c, ttlv.TagMaximumItems, &l.MaximumItems, (*ttlv.Coder).Int)
+func Optional[T comparable](c *Coder, tag Tag, v *T, field func(*Coder, Tag, *T)) {
+	var zero T
+	if c.Present(tag, *v != zero) {
+		field(c, tag, v)
+	}
+}
+
+// List is a field that repeats: one item an element, side by side.
+//
+//	ttlv.List(c, ttlv.TagUniqueIdentifier, &l.IDs, (*ttlv.Coder).Text)
+func List[T any](c *Coder, tag Tag, list *[]T, field func(*Coder, Tag, *T)) {
+	if !c.reading {
+		for i := range *list {
+			field(c, tag, &(*list)[i])
+		}
+		return
+	}
+	*list = (*list)[:0]
+	for more := c.Present(tag, false); more && c.err == nil; {
+		var v T
+		field(c, tag, &v)
+		*list = append(*list, v)
+		next, ok := c.Next()
+		more = ok && next == tag
+	}
+}

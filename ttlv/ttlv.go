@@ -1,0 +1,79 @@
+// Package ttlv is the binary encoding of KMIP: items of Tag, Type, Length and Value (KMIP 1.4 section 9.1,
+// KMIP 2.1 section 11.1).
+//
+// One walk serves both directions. A message type describes itself in one function over a [Coder], and the coder writes
+// or reads as it was asked to, so that what is sent and what is understood cannot drift apart:
+//
+//	func (n *Name) fields(c *ttlv.Coder) {
+//		c.Text(ttlv.TagNameValue, &n.Value)
+//		ttlv.Enum(c, ttlv.TagNameType, &n.Type)
+//	}
+//
+// Reading happens in two steps. [Check] walks the whole message once and proves every length, type, padding byte and
+// depth; what follows can then trust the lengths it meets. Nothing is allocated on the word of a length field.
+//
+// Byte Strings and [Value]s that were read alias the message: it belongs to whoever decoded it, and clearing its bytes
+// clears them.
+package ttlv
+
+import "fmt"
+
+// Type is the type of an item's value.
+type Type uint8
+
+// The types of KMIP 1.4 section 9.1.1.2; DateTimeExtended came with 2.0.
+const (
+	TypeStructure        Type = 0x01
+	TypeInteger          Type = 0x02
+	TypeLongInteger      Type = 0x03
+	TypeBigInteger       Type = 0x04
+	TypeEnumeration      Type = 0x05
+	TypeBoolean          Type = 0x06
+	TypeTextString       Type = 0x07
+	TypeByteString       Type = 0x08
+	TypeDateTime         Type = 0x09
+	TypeInterval         Type = 0x0A
+	TypeDateTimeExtended Type = 0x0B
+)
+
+var typeNames = [...]string{
+	TypeStructure: "Structure", TypeInteger: "Integer", TypeLongInteger: "Long Integer", TypeBigInteger: "Big Integer",
+	TypeEnumeration: "Enumeration", TypeBoolean: "Boolean", TypeTextString: "Text String", TypeByteString: "Byte String",
+	TypeDateTime: "Date-Time", TypeInterval: "Interval", TypeDateTimeExtended: "Date-Time Extended",
+}
+
+// String is the type's name in the specification, or its number where it has none.
+func (t Type) String() string {
+	if int(t) < len(typeNames) && typeNames[t] != "" {
+		return typeNames[t]
+	}
+	return fmt.Sprintf("type 0x%02X", uint8(t))
+}
+
+// fixed is the length that every value of the type has, 0 where it varies.
+func (t Type) fixed() int {
+	switch t {
+	case TypeInteger, TypeEnumeration, TypeInterval:
+		return 4
+	case TypeLongInteger, TypeBoolean, TypeDateTime, TypeDateTimeExtended:
+		return 8
+	}
+	return 0
+}
+
+// Error says what is wrong with an item, which one, and where in the message it stands.
+type Error struct {
+	Tag    Tag
+	Offset int // bytes from the start of the message
+	Reason string
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("ttlv: %v at offset %d: %s", e.Tag, e.Offset, e.Reason)
+}
+
+// headerSize is Tag (3), Type (1) and Length (4).
+const headerSize = 8
+
+// padded is the room a value of n bytes takes: values are padded to a multiple of eight.
+func padded(n int) int { return (n + 7) &^ 7 }
