@@ -37,7 +37,7 @@ type Client struct {
 	coder   ttlv.Coder
 	request []byte
 	replies [][]byte
-	items   []RequestItem
+	single  bool // the server takes one operation a message
 }
 
 // NewClient makes a client. It does not connect yet.
@@ -54,6 +54,14 @@ func (c *Client) Server() string { return c.server }
 
 // Version is the version in use: the server's once it has answered.
 func (c *Client) Version() Version { return c.version }
+
+// Connect makes sure of a connection and tells how it is secured.
+func (c *Client) Connect(ctx context.Context) (tls.ConnectionState, error) {
+	if err := c.connect(ctx); err != nil {
+		return tls.ConnectionState{}, err
+	}
+	return c.conn.ConnectionState(), nil
+}
 
 // Forget overwrites the requests and responses exchanged so far. What they gave out by alias (key bytes, values) is
 // gone then.
@@ -80,46 +88,6 @@ func (c *Client) disconnect() error {
 	return conn.NetConn().Close() // without a close_notify, which could block: KMIP messages say their own length
 }
 
-// Batch is a list of operations that travel as one message. The server runs them in order; an item without an
-// identifier is about the object of the item before it.
-type Batch struct {
-	// Continue asks the server to go on behind an item that failed, where it would stop.
-	Continue bool
-	items    []item
-}
-
-type item struct {
-	operation Operation
-	payload   Payload
-	deliver   func(Payload, error)
-}
-
-// Result is what became of one item of a batch.
-type Result[R any] struct {
-	Response *R
-	Err      error
-}
-
-// ErrNotRun is the result of an item that the server did not come to, since one before it failed.
-var ErrNotRun error = notRun{}
-
-type notRun struct{}
-
-func (notRun) Error() string { return "kmip: not run, since an operation before it failed" }
-
-// Add appends an operation and returns where its result will be.
-func Add[R any](b *Batch, request Request[R]) *Result[R] {
-	result := new(Result[R])
-	b.items = append(b.items, item{request.Operation(), request, func(p Payload, err error) {
-		response, ok := any(p).(*R)
-		if err == nil && !ok {
-			err = &BadResponseError{Reason: "no payload for " + request.Operation().String()}
-		}
-		result.Response, result.Err = response, err
-	}})
-	return result
-}
-
 // Do runs one operation.
 func Do[R any](ctx context.Context, c *Client, request Request[R]) (*R, error) {
 	var b Batch
@@ -135,6 +103,10 @@ type TransportError struct {
 	Server string
 	Sent   bool // a byte of the request may have reached the server
 	Err    error
+
+	// MaybeExecuted tells that the request may have had an effect, and cannot be repeated for that: see
+	// [Operation.SafeToRepeat].
+	MaybeExecuted bool
 }
 
 func (e *TransportError) Error() string {
@@ -150,62 +122,17 @@ func (e *TransportError) Unwrap() error { return e.Err }
 // BadResponseError is a reply that is whole but cannot be used: not KMIP, or not the answer to what was asked.
 type BadResponseError struct {
 	Server string
-	Reason string
 	Err    error
+
+	MaybeExecuted bool // as in TransportError
 }
 
 func (e *BadResponseError) Error() string {
-	text := "kmip: bad response"
-	if e.Server != "" {
-		text += " from " + e.Server
-	}
-	if e.Reason != "" {
-		text += ": " + e.Reason
-	}
-	if e.Err != nil {
-		text += ": " + e.Err.Error()
-	}
-	return text
+	return fmt.Sprintf("kmip: bad response from %s: %v", e.Server, e.Err)
 }
 
 // Unwrap gives the cause.
 func (e *BadResponseError) Unwrap() error { return e.Err }
-
-// Run sends the batch and delivers each item's result. The error is nil when the server answered the message, whatever
-// became of the items; a *ResultError when it refused the message as a whole; else a *TransportError or a
-// *BadResponseError. What was sent is sent again only where that can do no harm: nothing had left this side, or every
-// operation is safe to repeat.
-func (c *Client) Run(ctx context.Context, b *Batch) error {
-	wait := c.config.RetryInterval
-	for attempt := 0; ; attempt++ {
-		response, err := c.negotiated(ctx, b)
-		if err == nil {
-			return b.deliver(response)
-		}
-		if attempt >= c.config.MaxRetries || !b.repeatable(err) || sleep(ctx, wait) != nil {
-			return err
-		}
-		wait *= 2
-	}
-}
-
-// repeatable is the one place that decides whether a batch may be sent again.
-func (b *Batch) repeatable(err error) bool {
-	var lost *TransportError
-	if !errors.As(err, &lost) || isPermanent(lost.Err) {
-		return false
-	}
-	return !lost.Sent || b.safe()
-}
-
-func (b *Batch) safe() bool {
-	for i := range b.items {
-		if !b.items[i].operation.SafeToRepeat() {
-			return false
-		}
-	}
-	return true
-}
 
 // sleep waits, but not beyond the context.
 func sleep(ctx context.Context, d time.Duration) error {
@@ -219,34 +146,13 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// message is the batch as a request.
-func (c *Client) message(b *Batch, v Version) *RequestMessage {
-	c.items = c.items[:0]
-	for i := range b.items {
-		c.items = append(c.items, RequestItem{Operation: b.items[i].operation, ID: itemID(i, len(b.items)), Payload: b.items[i].payload})
-	}
-	m := &RequestMessage{Header: RequestHeader{Version: v, Credentials: c.config.Credentials}, Items: c.items}
-	if b.Continue && len(b.items) > 1 {
-		m.Header.ErrorContinuation = BatchContinue
-	}
-	return m
-}
-
-// itemID numbers the items of a batch of more than one (section 6.4).
-func itemID(i, of int) []byte {
-	if of == 1 {
-		return nil
-	}
-	return []byte{byte(i + 1)}
-}
-
 // exchange sends the batch once, in the version given, and returns a response that fits it.
 func (c *Client) exchange(ctx context.Context, b *Batch, v Version) (*ResponseMessage, error) {
 	if err := c.connect(ctx); err != nil {
 		return nil, err
 	}
 	var err error
-	if c.request, err = c.message(b, v).Append(&c.coder, c.request[:0]); err != nil {
+	if c.request, err = b.message(v, c.config.Credentials).Append(&c.coder, c.request[:0]); err != nil {
 		return nil, err
 	}
 	reply, err := c.roundTrip(ctx, c.request)
@@ -271,7 +177,7 @@ func (c *Client) roundTrip(ctx context.Context, request []byte) ([]byte, error) 
 	stop := c.bound(ctx)
 	defer stop()
 	if _, err := c.conn.Write(request); err != nil {
-		return nil, &TransportError{c.server, true, timeoutOf(ctx, explain(err))}
+		return nil, &TransportError{Server: c.server, Sent: true, Err: timeoutOf(ctx, explain(err))}
 	}
 	reply, err := ttlv.ReadMessage(c.conn, ttlv.TagResponseMessage, MaxResponse)
 	var bad *ttlv.Error
@@ -279,7 +185,7 @@ func (c *Client) roundTrip(ctx context.Context, request []byte) ([]byte, error) 
 	case errors.As(err, &bad):
 		return nil, &BadResponseError{Server: c.server, Err: err}
 	case err != nil:
-		return nil, &TransportError{c.server, true, timeoutOf(ctx, explain(err))}
+		return nil, &TransportError{Server: c.server, Sent: true, Err: timeoutOf(ctx, explain(err))}
 	}
 	return reply, nil
 }
@@ -308,75 +214,4 @@ func timeoutOf(ctx context.Context, err error) error {
 		}
 	}
 	return err
-}
-
-// check holds a response against the batch: an answer is for the item it names, in order, and there are no more answers
-// than items. A refusal of the whole message is one failed item.
-func (b *Batch) check(m *ResponseMessage) error {
-	if len(m.Items) == 0 || len(m.Items) > len(b.items) {
-		return fmt.Errorf("%d batch items for %d", len(m.Items), len(b.items))
-	}
-	if m.refusal() != nil {
-		return nil
-	}
-	for i := range m.Items {
-		if err := b.checkItem(i, &m.Items[i]); err != nil {
-			return err
-		}
-	}
-	if last := &m.Items[len(m.Items)-1]; len(m.Items) < len(b.items) && last.Status == StatusSuccess {
-		return fmt.Errorf("%d batch items for %d, though none failed", len(m.Items), len(b.items))
-	}
-	return nil
-}
-
-func (b *Batch) checkItem(i int, answer *ResponseItem) error {
-	asked := b.items[i].operation
-	if answer.Operation != asked && (answer.Operation != 0 || answer.Status == StatusSuccess) {
-		return fmt.Errorf("an answer to %v for %v", answer.Operation, asked)
-	}
-	if id := itemID(i, len(b.items)); id != nil && string(answer.ID) != string(id) {
-		return fmt.Errorf("batch item %x where %x was expected", answer.ID, id)
-	}
-	if answer.Status != StatusSuccess && answer.Status != StatusFailed {
-		return fmt.Errorf("result status 0x%X for %v", uint32(answer.Status), asked)
-	}
-	return nil
-}
-
-// refusal is the error of a message that was refused as a whole: one failed item that names no operation, or that says
-// that the message was not understood.
-func (m *ResponseMessage) refusal() *ResultError {
-	first := &m.Items[0]
-	if len(m.Items) > 1 || first.Status != StatusFailed || (first.Operation != 0 && !first.Reason.aboutMessage()) {
-		return nil
-	}
-	return first.err()
-}
-
-// aboutMessage tells the reasons that speak of the message and not of an operation.
-func (r ResultReason) aboutMessage() bool {
-	return r == InvalidMessage || r == UnsupportedProtocolVersion
-}
-
-func (i *ResponseItem) err() *ResultError {
-	return &ResultError{Operation: i.Operation, Reason: i.Reason, Message: i.Message}
-}
-
-// deliver gives each item its result.
-func (b *Batch) deliver(m *ResponseMessage) error {
-	if refused := m.refusal(); refused != nil && (len(b.items) > 1 || refused.Operation == 0) {
-		return refused
-	}
-	for i := range b.items {
-		switch {
-		case i >= len(m.Items):
-			b.items[i].deliver(nil, ErrNotRun)
-		case m.Items[i].Status != StatusSuccess:
-			b.items[i].deliver(nil, m.Items[i].err())
-		default:
-			b.items[i].deliver(m.Items[i].Payload, nil)
-		}
-	}
-	return nil
 }

@@ -2,7 +2,6 @@ package kmip
 
 import (
 	"context"
-	"errors"
 	"slices"
 )
 
@@ -41,8 +40,8 @@ func (c *Client) discover(ctx context.Context, hint Version) ([]Version, error) 
 	if err != nil {
 		return nil, err
 	}
-	var refused *ResultError
-	if err := b.deliver(response); errors.As(err, &refused) || result.Err != nil {
+	b.deliver(response, c.server)
+	if result.Err != nil {
 		return nil, nil
 	}
 	return result.Response.Versions, nil

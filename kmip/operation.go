@@ -240,6 +240,8 @@ func (r *Get) fields(c *ttlv.Coder) {
 	}
 }
 
+func (r *Get) object() *string { return &r.UniqueIdentifier }
+
 // GetResponse is the object. Its bytes alias the response.
 type GetResponse struct {
 	UniqueIdentifier string
@@ -251,6 +253,8 @@ func (r *GetResponse) fields(c *ttlv.Coder) {
 	c.Text(ttlv.TagUniqueIdentifier, &r.UniqueIdentifier)
 	r.Object.object(c)
 }
+
+func (r *GetResponse) object() *string { return &r.UniqueIdentifier }
 
 // GetAttributes fetches the attributes named, or all (section 4.12).
 type GetAttributes struct {
@@ -266,6 +270,8 @@ func (r *GetAttributes) fields(c *ttlv.Coder) {
 	references(c, &r.Names)
 }
 
+func (r *GetAttributes) object() *string { return &r.UniqueIdentifier }
+
 // GetAttributesResponse holds those of the attributes that the object has.
 type GetAttributesResponse struct {
 	UniqueIdentifier string
@@ -277,6 +283,8 @@ func (r *GetAttributesResponse) fields(c *ttlv.Coder) {
 	r.Attributes.list(c)
 }
 
+func (r *GetAttributesResponse) object() *string { return &r.UniqueIdentifier }
+
 // GetAttributeList asks which attributes an object has (section 4.13).
 type GetAttributeList struct{ UniqueIdentifier string }
 
@@ -284,6 +292,8 @@ func (*GetAttributeList) Operation() Operation                { return OpGetAttr
 func (*GetAttributeList) response() *GetAttributeListResponse { return new(GetAttributeListResponse) }
 
 func (r *GetAttributeList) fields(c *ttlv.Coder) { identifier(c, &r.UniqueIdentifier) }
+
+func (r *GetAttributeList) object() *string { return &r.UniqueIdentifier }
 
 // GetAttributeListResponse names them.
 type GetAttributeListResponse struct {
@@ -295,6 +305,8 @@ func (r *GetAttributeListResponse) fields(c *ttlv.Coder) {
 	c.Text(ttlv.TagUniqueIdentifier, &r.UniqueIdentifier)
 	references(c, &r.Names)
 }
+
+func (r *GetAttributeListResponse) object() *string { return &r.UniqueIdentifier }
 
 // AddAttribute adds an attribute, or an instance of one (section 4.14).
 type AddAttribute struct {
@@ -309,6 +321,8 @@ func (r *AddAttribute) fields(c *ttlv.Coder) {
 	identifier(c, &r.UniqueIdentifier)
 	r.Attribute.attribute(c, ttlv.TagNewAttribute)
 }
+
+func (r *AddAttribute) object() *string { return &r.UniqueIdentifier }
 
 // changed is the answer to a change of an attribute; 1.x repeats the attribute.
 func changed(c *ttlv.Coder, id *string, a *Attribute) {
@@ -326,6 +340,8 @@ type AddAttributeResponse struct {
 
 func (r *AddAttributeResponse) fields(c *ttlv.Coder) { changed(c, &r.UniqueIdentifier, &r.Attribute) }
 
+func (r *AddAttributeResponse) object() *string { return &r.UniqueIdentifier }
+
 // ModifyAttribute changes an attribute's value: in 1.x that of the instance with its Index, in 2.x that whose value is
 // Current where one is given (section 4.15; KMIP 2.1 section 6.1.33).
 type ModifyAttribute struct {
@@ -342,6 +358,8 @@ func (r *ModifyAttribute) fields(c *ttlv.Coder) {
 	current(c, &r.Current)
 	r.Attribute.attribute(c, ttlv.TagNewAttribute)
 }
+
+func (r *ModifyAttribute) object() *string { return &r.UniqueIdentifier }
 
 // current is the Current Attribute of 2.x, by which an instance is told.
 func current(c *ttlv.Coder, a **Attribute) {
@@ -363,6 +381,8 @@ type ModifyAttributeResponse struct {
 func (r *ModifyAttributeResponse) fields(c *ttlv.Coder) {
 	changed(c, &r.UniqueIdentifier, &r.Attribute)
 }
+
+func (r *ModifyAttributeResponse) object() *string { return &r.UniqueIdentifier }
 
 // DeleteAttribute removes an attribute: in 1.x the instance with that Index, in 2.x that whose value is Current, or all
 // of that Name (section 4.16; KMIP 2.1 section 6.1.12).
@@ -389,6 +409,8 @@ func (r *DeleteAttribute) fields(c *ttlv.Coder) {
 	}
 }
 
+func (r *DeleteAttribute) object() *string { return &r.UniqueIdentifier }
+
 // DeleteAttributeResponse confirms the attribute.
 type DeleteAttributeResponse struct {
 	UniqueIdentifier string
@@ -399,6 +421,8 @@ func (r *DeleteAttributeResponse) fields(c *ttlv.Coder) {
 	changed(c, &r.UniqueIdentifier, &r.Attribute)
 }
 
+func (r *DeleteAttributeResponse) object() *string { return &r.UniqueIdentifier }
+
 // Activate makes a Pre-Active object Active (section 4.19).
 type Activate struct{ UniqueIdentifier string }
 
@@ -407,10 +431,14 @@ func (*Activate) response() *ActivateResponse { return new(ActivateResponse) }
 
 func (r *Activate) fields(c *ttlv.Coder) { identifier(c, &r.UniqueIdentifier) }
 
+func (r *Activate) object() *string { return &r.UniqueIdentifier }
+
 // ActivateResponse names the object.
 type ActivateResponse struct{ UniqueIdentifier string }
 
 func (r *ActivateResponse) fields(c *ttlv.Coder) { identifier(c, &r.UniqueIdentifier) }
+
+func (r *ActivateResponse) object() *string { return &r.UniqueIdentifier }
 
 // Revoke deactivates or compromises an object (section 4.20).
 type Revoke struct {
@@ -434,10 +462,14 @@ func (r *Revoke) fields(c *ttlv.Coder) {
 	}
 }
 
+func (r *Revoke) object() *string { return &r.UniqueIdentifier }
+
 // RevokeResponse names the object.
 type RevokeResponse struct{ UniqueIdentifier string }
 
 func (r *RevokeResponse) fields(c *ttlv.Coder) { identifier(c, &r.UniqueIdentifier) }
+
+func (r *RevokeResponse) object() *string { return &r.UniqueIdentifier }
 
 // Destroy destroys an object's value (section 4.21).
 type Destroy struct{ UniqueIdentifier string }
@@ -447,10 +479,14 @@ func (*Destroy) response() *DestroyResponse { return new(DestroyResponse) }
 
 func (r *Destroy) fields(c *ttlv.Coder) { identifier(c, &r.UniqueIdentifier) }
 
+func (r *Destroy) object() *string { return &r.UniqueIdentifier }
+
 // DestroyResponse names the object.
 type DestroyResponse struct{ UniqueIdentifier string }
 
 func (r *DestroyResponse) fields(c *ttlv.Coder) { identifier(c, &r.UniqueIdentifier) }
+
+func (r *DestroyResponse) object() *string { return &r.UniqueIdentifier }
 
 // Query asks what the server can do (section 4.25).
 type Query struct{ Functions []QueryFunction }

@@ -50,7 +50,7 @@ func (c *Client) connect(ctx context.Context) error {
 			c.conn, c.server = conn, address
 			return nil
 		}
-		failed = append(failed, &TransportError{address, false, err})
+		failed = append(failed, &TransportError{Server: address, Err: err})
 		if ctx.Err() != nil {
 			break
 		}
@@ -63,7 +63,7 @@ func unreachable(failed []error) error {
 	if len(failed) == 1 {
 		return failed[0]
 	}
-	return &TransportError{"any of the hosts", false, errors.Join(failed...)}
+	return &TransportError{Server: "any of the hosts", Err: errors.Join(failed...)}
 }
 
 // dial connects to one host, within the connection's own timeout.

@@ -26,7 +26,7 @@ func checkItem(b []byte, pos, depth int) (int, error) {
 	}
 	h := header(b[pos:])
 	start, length := pos+headerSize, h.length()
-	if length > len(b)-start || padded(length) > len(b)-start {
+	if uint(length) > uint(len(b)-start) || padded(length) > len(b)-start { // unsigned: an int may have 32 bits
 		return 0, h.fault(pos, "length %d with %d bytes left", length, len(b)-start)
 	}
 	next := start + padded(length)
@@ -39,13 +39,15 @@ func checkItem(b []byte, pos, depth int) (int, error) {
 	if depth == MaxDepth {
 		return 0, h.fault(pos, "structures nested deeper than %d", MaxDepth)
 	}
-	for at := start; at < next; {
-		var err error
-		if at, err = checkItem(b[:next], at, depth+1); err != nil {
-			return 0, err
-		}
+	return next, checkItems(b[:next], start, depth+1)
+}
+
+// checkItems checks the items from offset pos of b to its end.
+func checkItems(b []byte, pos, depth int) (err error) {
+	for pos < len(b) && err == nil {
+		pos, err = checkItem(b, pos, depth)
 	}
-	return next, nil
+	return err
 }
 
 // checkValue says what is wrong with one value and its padding, in words, or nothing.

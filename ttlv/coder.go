@@ -3,7 +3,9 @@ package ttlv
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"math/big"
+	"slices"
 	"time"
 )
 
@@ -12,8 +14,9 @@ import (
 // may be used again, but by one walk at a time.
 //
 // Reading goes forward among siblings: a field is looked for behind the one read before it, and what stands between is
-// skipped, so that a server may send more than is known here. A field that is absent, of another type, or there twice
-// is an error. The first error ends the walk: later calls do nothing.
+// skipped, so that a server may send more than is known here. A field that is absent, of another type, there twice, or
+// asked for when it was skipped is an error: nothing known is lost in silence. The first error ends the walk: later
+// calls do nothing.
 type Coder struct {
 	// Version is the protocol version of the message (major << 8 | minor). It belongs to the message types, whose
 	// form depends on it; the coder itself does not look at it.
@@ -21,11 +24,19 @@ type Coder struct {
 	// Strict refuses what would otherwise be skipped when reading: unknown fields and fields out of order.
 	Strict bool
 
-	buf      []byte
-	pos, end int // reading: the next item, and where the structure around it ends
-	last     Tag // reading: the field read last in this structure
-	reading  bool
-	err      error
+	buf     []byte
+	level         // reading: where in buf
+	seen    []Tag // reading: the fields read, of the structures around this place
+	few     [24]Tag
+	reading bool
+	err     error
+}
+
+// level is the structure that is being read.
+type level struct {
+	pos, end int // the next item, and where the structure ends
+	skipped  int // the first field passed over, end where there is none
+	seen     int // where its fields begin in seen
 }
 
 // Append writes one structure to the end of buf and returns the longer buffer.
@@ -47,7 +58,8 @@ func (c *Coder) Decode(msg []byte, tag Tag, fields func(*Coder)) error {
 
 // decode walks items that are already checked.
 func (c *Coder) decode(items []byte, fields func(*Coder)) error {
-	c.buf, c.pos, c.end, c.last, c.reading, c.err = items, 0, len(items), 0, true, nil
+	c.buf, c.reading, c.err = items, true, nil
+	c.seen, c.level = c.few[:0], level{end: len(items), skipped: len(items)}
 	fields(c)
 	c.leave()
 	c.buf = nil
@@ -86,11 +98,11 @@ func (c *Coder) Struct(tag Tag, fields func(*Coder)) {
 	if !ok {
 		return
 	}
-	pos, end, last := c.pos, c.end, c.last
-	c.pos, c.end, c.last = pos-len(inside), pos, 0
+	outer := c.level
+	c.level = level{outer.pos - len(inside), outer.pos, outer.pos, len(c.seen)}
 	fields(c)
 	c.leave()
-	c.pos, c.end, c.last = pos, end, last
+	c.seen, c.level = c.seen[:c.level.seen], outer
 }
 
 // leave looks at what is left unread at the end of a structure.
@@ -134,25 +146,37 @@ func (c *Coder) find(tag Tag) (int, bool) {
 	if c.err != nil {
 		return 0, false
 	}
-	for at := c.pos; at < c.end; {
+	if at := c.seek(tag, c.pos, c.end); at < c.end {
+		return at, true
+	}
+	if c.seek(tag, c.skipped, c.pos) < c.pos {
+		c.Fail(tag, "out of order")
+	}
+	return 0, false
+}
+
+// seek is the offset of the first item with that tag between two items of a structure, or the end.
+func (c *Coder) seek(tag Tag, at, end int) int {
+	for at < end {
 		h := header(c.buf[at:])
 		if h.tag() == tag {
-			return at, true
+			return at
 		}
 		at += headerSize + padded(h.length())
 	}
-	return 0, false
+	return end
 }
 
 // skip passes over one field that nobody asked for.
 func (c *Coder) skip() {
 	h := header(c.buf[c.pos:])
 	switch {
-	case h.tag() == c.last:
+	case slices.Contains(c.seen[c.level.seen:], h.tag()):
 		c.Fail(h.tag(), "more than one")
 	case c.Strict:
 		c.Fail(h.tag(), "unexpected field")
 	}
+	c.skipped = min(c.skipped, c.pos)
 	c.pos += headerSize + padded(h.length())
 }
 
@@ -173,8 +197,11 @@ func (c *Coder) read(tag Tag, typ Type) ([]byte, bool) {
 	if c.err != nil {
 		return nil, false
 	}
+	if n := len(c.seen); n == c.level.seen || c.seen[n-1] != tag {
+		c.seen = append(c.seen, tag)
+	}
 	start := at + headerSize
-	c.pos, c.last = start+padded(h.length()), tag
+	c.pos = start + padded(h.length())
 	return c.buf[start : start+h.length() : start+h.length()], true
 }
 
@@ -287,14 +314,20 @@ func (c *Coder) TimeExtended(tag Tag, v *time.Time) {
 	}
 }
 
-// Interval is an Interval, in whole seconds.
+// Interval is an Interval: whole seconds, from none to 2^32-1.
 func (c *Coder) Interval(tag Tag, v *time.Duration) {
+	if *v < 0 || *v/time.Second > math.MaxUint32 {
+		c.Fail(tag, "an interval of %v", *v)
+	}
 	*v = time.Duration(c.word(tag, TypeInterval, uint32(*v/time.Second))) * time.Second
 }
 
 // Value is an item of any type.
 func (c *Coder) Value(tag Tag, v *Value) {
 	if !c.reading {
+		if reason := checkValue(v.Type, v.Data, nil); reason != "" {
+			c.Fail(tag, "%s", reason)
+		}
 		c.head(tag, v.Type, len(v.Data))
 		c.buf = append(c.buf, v.Data...)
 		c.pad(len(v.Data))

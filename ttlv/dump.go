@@ -9,7 +9,8 @@ import (
 )
 
 // Dump shows a message to people: one line an item, indented by depth. Of what may be secret (every Byte String and Big
-// Integer, passwords, and the texts of the extension tags, where tokens travel) it shows the length and not the value.
+// Integer, passwords, and the texts of tags without a name here, such as extensions, where tokens travel) it shows the
+// length and not the value.
 // A message that is not well formed is shown as what is wrong with it.
 func Dump(msg []byte) string {
 	if err := Check(msg); err != nil {

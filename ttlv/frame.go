@@ -43,7 +43,7 @@ func messageSize(b header, tag Tag, limit int) (int, error) {
 		return 0, &Error{Tag: tag, Reason: fmt.Sprintf("type %v, not Structure", b.typ())}
 	case b.length()%8 != 0:
 		return 0, &Error{Tag: tag, Reason: fmt.Sprintf("length %d is no multiple of 8", b.length())}
-	case b.length() > limit-headerSize:
+	case b.length() < 0 || b.length() > limit-headerSize: // an int may have 32 bits
 		return 0, &Error{Tag: tag, Reason: fmt.Sprintf("length %d is over the limit of %d bytes", b.length(), limit)}
 	}
 	return headerSize + b.length(), nil

@@ -365,10 +365,7 @@ var tagNames = [...]string{
 	TagProtectionStorageMasks - tagBase:         "Protection Storage Masks",
 }
 
-const (
-	tagBase      Tag = 0x420000
-	tagExtension Tag = 0x540000
-)
+const tagBase Tag = 0x420000
 
 // String is the tag's name in the specification, or its number where it has none here.
 func (t Tag) String() string {
@@ -378,5 +375,13 @@ func (t Tag) String() string {
 	return fmt.Sprintf("tag 0x%06X", uint32(t))
 }
 
-// secret tells whether texts under this tag must not be shown. Extensions carry the OpenStack credential and its tokens.
-func (t Tag) secret() bool { return t == TagPassword || t&0xFF0000 == tagExtension }
+// secret tells whether texts under this tag must not be shown: passwords, key material, and all that has no name here.
+// Extensions, which carry the OpenStack credential and its tokens, have none.
+func (t Tag) secret() bool {
+	switch t {
+	case TagPassword, TagKeyMaterial, TagKeyValue, TagCredentialValue:
+		return true
+	}
+	i := t - tagBase
+	return i >= Tag(len(tagNames)) || tagNames[i] == ""
+}

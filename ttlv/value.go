@@ -40,9 +40,12 @@ func StructValue(version uint16, fields func(*Coder)) Value {
 	return Value{TypeStructure, c.buf}
 }
 
+// is tells whether the value is one of that type, whose length is fixed.
+func (v Value) is(t Type) bool { return v.Type == t && len(v.Data) == t.fixed() }
+
 // Int is the value of an Integer.
 func (v Value) Int() (int32, bool) {
-	if v.Type != TypeInteger {
+	if !v.is(TypeInteger) {
 		return 0, false
 	}
 	return int32(binary.BigEndian.Uint32(v.Data)), true
@@ -50,7 +53,7 @@ func (v Value) Int() (int32, bool) {
 
 // Enum is the value of an Enumeration.
 func (v Value) Enum() (uint32, bool) {
-	if v.Type != TypeEnumeration {
+	if !v.is(TypeEnumeration) {
 		return 0, false
 	}
 	return binary.BigEndian.Uint32(v.Data), true
@@ -61,7 +64,7 @@ func (v Value) Text() (string, bool) { return string(v.Data), v.Type == TypeText
 
 // Time is the value of a Date-Time.
 func (v Value) Time() (time.Time, bool) {
-	if v.Type != TypeDateTime {
+	if !v.is(TypeDateTime) {
 		return time.Time{}, false
 	}
 	return time.Unix(int64(binary.BigEndian.Uint64(v.Data)), 0).UTC(), true
@@ -71,6 +74,9 @@ func (v Value) Time() (time.Time, bool) {
 func (v Value) Struct(version uint16, fields func(*Coder)) error {
 	if v.Type != TypeStructure {
 		return &Error{Reason: "type " + v.Type.String() + ", not Structure"}
+	}
+	if err := checkItems(v.Data, 0, 1); err != nil {
+		return err
 	}
 	c := Coder{Version: version}
 	return c.decode(v.Data, fields)

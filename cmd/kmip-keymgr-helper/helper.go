@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"net"
+	"strconv"
+
+	"kmip-keymgr/kmip"
+	"kmip-keymgr/kmip/keymgr"
+	novaconf "kmip-keymgr/nova_conf"
+	"kmip-keymgr/protocol"
+)
+
+// helper is the key manager with its configuration around it: what Serve drives.
+type helper struct {
+	protocol.KeyManager // over KMIP, or one that refuses everything where the configuration does not allow for that
+
+	files    *novaconf.Files // nil where they cannot be read
+	config   *novaconf.KMIP
+	identity *novaconf.Identity
+	broken   error // what is wrong with the configuration
+	client   *kmip.Client
+}
+
+// newHelper reads the configuration. Nothing is connected yet.
+func newHelper(f *flags, environ []string) *helper {
+	h := new(helper)
+	if h.broken = h.configure(f, environ); h.broken != nil {
+		h.KeyManager = refusing{&protocol.Error{Kind: protocol.Config, Message: h.broken.Error()}}
+		return h
+	}
+	h.client = kmip.NewClient(clientConfig(h.config, h.identity))
+	h.KeyManager = keymgr.New(h.client, keymgr.Config{
+		Activate:         h.config.Activate,
+		ProjectIsolation: h.config.ProjectIsolation,
+		ObjectGroup:      h.config.ObjectGroup,
+		Timeout:          h.config.Timeout,
+	})
+	return h
+}
+
+func (h *helper) configure(f *flags, environ []string) (err error) {
+	if h.files, err = novaconf.Load(f.sources, environ); err != nil {
+		return err
+	}
+	if h.config, err = h.files.KMIP(); err != nil {
+		return err
+	}
+	if f.timeout > 0 {
+		h.config.Timeout = f.timeout
+	}
+	h.identity, err = h.files.Identity(h.config)
+	return err
+}
+
+func (h *helper) close() {
+	if h.client != nil {
+		h.client.Close()
+	}
+}
+
+func clientConfig(c *novaconf.KMIP, i *novaconf.Identity) kmip.Config {
+	version, _ := kmip.ParseVersion(c.KMIPVersion) // 0 for auto; anything else was checked
+	config := kmip.Config{
+		TLS: kmip.TLS{
+			Certificate:  i.Certificate,
+			Roots:        i.Roots,
+			ServerName:   c.ServerName,
+			MinVersion:   c.TLSMinVersion,
+			CipherSuites: c.TLSCiphers,
+		},
+		Version:        version,
+		ConnectTimeout: c.ConnectTimeout,
+		MaxRetries:     c.MaxRetries,
+		RetryInterval:  c.RetryInterval,
+	}
+	for _, host := range c.Hosts {
+		config.Hosts = append(config.Hosts, net.JoinHostPort(host.Name, strconv.Itoa(host.Port)))
+	}
+	if c.Username != "" {
+		config.Credentials = []kmip.Credential{kmip.PasswordCredential(c.Username, c.Password)}
+	}
+	return config
+}
+
+// refusing answers every request with the error that kept the program from having a key manager.
+type refusing struct{ err error }
+
+func (r refusing) CreateKey(context.Context, *protocol.Context, *protocol.CreateKey) (*protocol.KeyID, error) {
+	return nil, r.err
+}
+
+func (r refusing) CreateKeyPair(context.Context, *protocol.Context, *protocol.CreateKey) (*protocol.KeyPair, error) {
+	return nil, r.err
+}
+
+func (r refusing) StoreKey(context.Context, *protocol.Context, *protocol.StoreKey) (*protocol.KeyID, error) {
+	return nil, r.err
+}
+
+func (r refusing) GetKey(context.Context, *protocol.Context, *protocol.GetKey) (*protocol.Object, error) {
+	return nil, r.err
+}
+
+func (r refusing) CopyKey(context.Context, *protocol.Context, *protocol.CopyKey) (*protocol.KeyID, error) {
+	return nil, r.err
+}
+
+func (r refusing) DeleteKey(context.Context, *protocol.Context, *protocol.DeleteKey) (*protocol.Done, error) {
+	return nil, r.err
+}
+
+func (r refusing) ListKeys(context.Context, *protocol.Context, *protocol.ListKeys) (*protocol.KeyList, error) {
+	return nil, r.err
+}
+
+func (r refusing) AddConsumer(context.Context, *protocol.Context, *protocol.ChangeConsumer) (*protocol.Done, error) {
+	return nil, r.err
+}
+
+func (r refusing) RemoveConsumer(context.Context, *protocol.Context, *protocol.ChangeConsumer) (*protocol.Done, error) {
+	return nil, r.err
+}
+
+func (r refusing) Check(context.Context, *protocol.Context, *protocol.CheckOptions) (*protocol.Check, error) {
+	return nil, r.err
+}

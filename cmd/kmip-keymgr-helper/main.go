@@ -1,0 +1,128 @@
+// Command kmip-keymgr-helper does what OpenStack asks of a key manager, through KMIP. It reads JSON requests from its
+// standard input and answers each with a line of JSON on its standard output; package protocol specifies both.
+//
+// The exit status is 0 if every request succeeded, 1 if some response was an error, 2 if usage, configuration or input is
+// broken.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	novaconf "kmip-keymgr/nova_conf"
+	"kmip-keymgr/protocol"
+)
+
+const usage = `usage: kmip-keymgr-helper [--config-file FILE]... [--config-dir DIR]... [--timeout DURATION] [check [--round-trip]]
+
+Reads JSON requests from standard input and answers each with a line of JSON.
+With "check" it reads nothing and reports what it finds on the way to the key manager.
+
+`
+
+func main() {
+	noCoreDumps()
+	signal.Ignore(syscall.SIGPIPE) // so that a closed standard output is an error to see
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	status := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(int(status))
+}
+
+// noCoreDumps keeps key bytes out of core files, and other processes of the same user out of this one's memory.
+func noCoreDumps() {
+	_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
+	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_SET_DUMPABLE, 0, 0)
+}
+
+// flags are the command line.
+type flags struct {
+	sources       []novaconf.Source
+	timeout       time.Duration // 0 for the configured one
+	check         bool
+	roundTrip     bool
+	version, help bool
+	set           *pflag.FlagSet
+}
+
+// run is the program with everything it touches as a parameter.
+func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io.Writer) protocol.Status {
+	f, err := parse(args)
+	switch {
+	case err != nil:
+		fmt.Fprintf(errs, "kmip-keymgr-helper: %v\n", err)
+		return protocol.WriteError(out, &protocol.Error{Kind: protocol.InvalidRequest, Message: "usage: " + err.Error()})
+	case f.help:
+		fmt.Fprint(out, usage+f.set.FlagUsages())
+		return protocol.OK
+	case f.version:
+		fmt.Fprintln(out, "kmip-keymgr-helper "+version())
+		return protocol.OK
+	}
+	h := newHelper(f, environ)
+	defer h.close()
+	if f.check {
+		return h.report(ctx, f.roundTrip, out)
+	}
+	return protocol.Serve(ctx, in, out, h)
+}
+
+func parse(args []string) (*flags, error) {
+	f := &flags{set: pflag.NewFlagSet("kmip-keymgr-helper", pflag.ContinueOnError)}
+	f.set.Usage = func() {}
+	f.set.Var(&sourceFlag{&f.sources, false}, "config-file", "file to read; later ones win")
+	f.set.Var(&sourceFlag{&f.sources, true}, "config-dir", "directory whose *.conf to read, sorted")
+	f.set.DurationVar(&f.timeout, "timeout", 0, "for one request with all its retries, in place of [kmip] timeout")
+	f.set.BoolVar(&f.roundTrip, "round-trip", false, "with check: also create, read and destroy a key")
+	f.set.BoolVar(&f.version, "version", false, "print the version")
+	f.set.BoolVar(&f.help, "help", false, "print this")
+	if err := f.set.Parse(args); err != nil {
+		return nil, err
+	}
+	switch rest := f.set.Args(); {
+	case len(rest) == 1 && rest[0] == "check":
+		f.check = true
+	case len(rest) > 0:
+		return nil, fmt.Errorf("unexpected argument %.40q", rest[0])
+	}
+	if f.timeout < 0 {
+		return nil, fmt.Errorf("--timeout %v is negative", f.timeout)
+	}
+	return f, nil
+}
+
+// sourceFlag collects files and directories in the order of the command line, which decides who wins.
+type sourceFlag struct {
+	sources *[]novaconf.Source
+	dir     bool
+}
+
+func (s *sourceFlag) Set(path string) error {
+	*s.sources = append(*s.sources, novaconf.Source{Path: path, Dir: s.dir})
+	return nil
+}
+
+func (s *sourceFlag) String() string { return "" }
+
+func (s *sourceFlag) Type() string {
+	if s.dir {
+		return "DIR"
+	}
+	return "FILE"
+}
+
+// version is the module's, as the build recorded it.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

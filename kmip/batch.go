@@ -1,0 +1,271 @@
+package kmip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Batch is a list of operations that travel as one message and run in order. An operation without an identifier is
+// about the ID Placeholder: the object that was made or found by the one before it (section 4). Every answer is held
+// against the object it should be about, since there are servers whose placeholder is somebody else's object.
+type Batch struct {
+	// Continue asks the server to go on behind an operation that failed, where it would stop.
+	Continue bool
+	items    []item
+}
+
+type item struct {
+	operation Operation
+	payload   Payload
+	deliver   func(Payload, error)
+}
+
+// Result is what became of one operation of a batch. Response is nil where Err is not.
+type Result[R any] struct {
+	Response *R
+	Err      error
+}
+
+// ErrNotRun is the result of an operation that the server did not come to, since one before it failed.
+var ErrNotRun error = notRun{}
+
+type notRun struct{}
+
+func (notRun) Error() string { return "kmip: not run, since an operation before it failed" }
+
+// Add appends an operation and returns where its result will be.
+func Add[R any](b *Batch, request Request[R]) *Result[R] {
+	result := &Result[R]{Err: ErrNotRun}
+	b.items = append(b.items, item{request.Operation(), request, func(p Payload, err error) {
+		result.Response, _ = any(p).(*R)
+		result.Err = err
+	}})
+	return result
+}
+
+// about is a payload with one object's identifier: a request about the object, or an answer about it.
+type about interface{ object() *string }
+
+// Run sends the batch and delivers each operation's result. The error is nil when the server answered, whatever became
+// of the operations; a *ResultError when it refused the message as a whole; else a *TransportError, *BadResponseError or
+// *VersionError. What was sent is sent again only where that can do no harm: nothing had left this side, or every
+// operation is safe to repeat. To a server that takes no batches the operations go one by one.
+func (c *Client) Run(ctx context.Context, b *Batch) error {
+	if c.single && len(b.items) > 1 {
+		return c.runSingly(ctx, b, 0, "")
+	}
+	response, err := c.retried(ctx, b)
+	if err != nil {
+		return b.mark(err)
+	}
+	if refused := response.refusal(); refused != nil && len(b.items) > 1 && refused.Reason.aboutBatches() {
+		c.single = true
+		return c.runSingly(ctx, b, 0, "")
+	} else if refused != nil && (len(b.items) > 1 || refused.Operation == 0) {
+		return refused
+	}
+	placeholder := b.deliver(response, c.server)
+	if answered := len(response.Items); answered < len(b.items) && response.Items[answered-1].Status == StatusSuccess {
+		c.single = true
+		return c.runSingly(ctx, b, answered, placeholder)
+	}
+	return nil
+}
+
+// runSingly runs the operations from the given one on in messages of their own, with the ID Placeholder filled in here.
+func (c *Client) runSingly(ctx context.Context, b *Batch, from int, placeholder string) error {
+	for i := from; i < len(b.items); i++ {
+		one := Batch{items: b.items[i : i+1]}
+		if target, ok := one.items[0].payload.(about); ok && *target.object() == "" {
+			if placeholder == "" {
+				continue // as it began: not run
+			}
+			*target.object() = placeholder
+		}
+		response, err := c.retried(ctx, &one)
+		if err != nil {
+			return one.mark(err)
+		}
+		if refused := response.refusal(); refused != nil && refused.Operation == 0 {
+			one.items[0].deliver(nil, refused)
+		} else {
+			placeholder = one.deliver(response, c.server)
+		}
+		if response.Items[0].Status != StatusSuccess && !b.Continue {
+			return nil
+		}
+	}
+	return nil
+}
+
+// retried sends the batch until there is a response, or no sense in sending it again.
+func (c *Client) retried(ctx context.Context, b *Batch) (*ResponseMessage, error) {
+	wait := c.config.RetryInterval
+	for attempt := 0; ; attempt++ {
+		response, err := c.negotiated(ctx, b)
+		if err == nil || attempt >= c.config.MaxRetries || !b.repeatable(err) || sleep(ctx, wait) != nil {
+			return response, err
+		}
+		wait *= 2
+	}
+}
+
+// repeatable is the one place that decides whether a batch may be sent again.
+func (b *Batch) repeatable(err error) bool {
+	var lost *TransportError
+	if !errors.As(err, &lost) || isPermanent(lost.Err) {
+		return false
+	}
+	return !lost.Sent || b.safe()
+}
+
+func (b *Batch) safe() bool {
+	for i := range b.items {
+		if !b.items[i].operation.SafeToRepeat() {
+			return false
+		}
+	}
+	return true
+}
+
+// mark notes on a failed conversation whether the batch may have had an effect.
+func (b *Batch) mark(err error) error {
+	var lost *TransportError
+	var bad *BadResponseError
+	switch {
+	case errors.As(err, &lost):
+		lost.MaybeExecuted = lost.Sent && !b.safe()
+	case errors.As(err, &bad):
+		bad.MaybeExecuted = !b.safe()
+	}
+	return err
+}
+
+// message is the batch as a request.
+func (b *Batch) message(v Version, credentials []Credential) *RequestMessage {
+	m := &RequestMessage{Header: RequestHeader{Version: v, Credentials: credentials}}
+	m.Items = make([]RequestItem, len(b.items))
+	for i := range b.items {
+		m.Items[i] = RequestItem{Operation: b.items[i].operation, ID: itemID(i, len(b.items)), Payload: b.items[i].payload}
+	}
+	if b.Continue && len(b.items) > 1 {
+		m.Header.ErrorContinuation = BatchContinue
+	}
+	return m
+}
+
+// itemID numbers the items of a batch of more than one (section 6.4).
+func itemID(i, of int) []byte {
+	if of == 1 {
+		return nil
+	}
+	return []byte{byte(i + 1)}
+}
+
+// check holds a response against the batch: every answer is to the operation in its place, and there are no more answers
+// than operations. A refusal of the whole message is one failed item.
+func (b *Batch) check(m *ResponseMessage) error {
+	if len(m.Items) == 0 || len(m.Items) > len(b.items) {
+		return fmt.Errorf("%d batch items for %d", len(m.Items), len(b.items))
+	}
+	if m.refusal() != nil {
+		return nil
+	}
+	for i := range m.Items {
+		if err := b.checkItem(i, &m.Items[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Batch) checkItem(i int, answer *ResponseItem) error {
+	asked := b.items[i].operation
+	if answer.Operation != asked && (answer.Operation != 0 || answer.Status == StatusSuccess) {
+		return fmt.Errorf("an answer to %v for %v", answer.Operation, asked)
+	}
+	if id := itemID(i, len(b.items)); id != nil && string(answer.ID) != string(id) {
+		return fmt.Errorf("batch item %x where %x was expected", answer.ID, id)
+	}
+	if answer.Status != StatusSuccess && answer.Status != StatusFailed {
+		return fmt.Errorf("result status 0x%X for %v", uint32(answer.Status), asked)
+	}
+	return nil
+}
+
+// refusal is the error of a message that was refused as a whole: one failed item that names no operation, or that says
+// that the message was not understood.
+func (m *ResponseMessage) refusal() *ResultError {
+	first := &m.Items[0]
+	if len(m.Items) > 1 || first.Status != StatusFailed || (first.Operation != 0 && !first.Reason.aboutMessage()) {
+		return nil
+	}
+	return first.err()
+}
+
+// aboutMessage tells the reasons that speak of the message and not of an operation.
+func (r ResultReason) aboutMessage() bool {
+	return r == InvalidMessage || r == UnsupportedProtocolVersion
+}
+
+// aboutBatches tells the reasons by which a server may refuse a message for its being a batch.
+func (r ResultReason) aboutBatches() bool {
+	return r == InvalidMessage || r == FeatureNotSupported || r == OperationNotSupported || r == InvalidField
+}
+
+func (i *ResponseItem) err() *ResultError {
+	return &ResultError{Operation: i.Operation, Reason: i.Reason, Message: i.Message}
+}
+
+// deliver gives the operations that were answered their results, and returns the ID Placeholder behind them.
+func (b *Batch) deliver(m *ResponseMessage, server string) (placeholder string) {
+	for i := range m.Items {
+		answer := &m.Items[i]
+		if answer.Status != StatusSuccess {
+			b.items[i].deliver(nil, answer.err())
+			continue
+		}
+		if err := b.items[i].verify(answer.Payload, placeholder); err != nil {
+			b.items[i].deliver(nil, &BadResponseError{Server: server, Err: err, MaybeExecuted: !answer.Operation.SafeToRepeat()})
+			continue
+		}
+		placeholder = leads(answer.Payload, placeholder)
+		b.items[i].deliver(answer.Payload, nil)
+	}
+	return placeholder
+}
+
+// verify holds an answer's object against the one asked about.
+func (i *item) verify(answer Payload, placeholder string) error {
+	target, ok := i.payload.(about)
+	if !ok {
+		return nil
+	}
+	want := *target.object()
+	if want == "" {
+		want = placeholder
+	}
+	if got, ok := answer.(about); !ok || *got.object() != want || want == "" {
+		return fmt.Errorf("an answer about another object for %v of %q", i.operation, want)
+	}
+	return nil
+}
+
+// leads is the ID Placeholder behind an answer: the object made, or the only one found.
+func leads(answer Payload, before string) string {
+	switch r := answer.(type) {
+	case *CreateResponse:
+		return r.UniqueIdentifier
+	case *RegisterResponse:
+		return r.UniqueIdentifier
+	case *CreateKeyPairResponse:
+		return r.Private
+	case *LocateResponse:
+		if len(r.UniqueIdentifiers) == 1 {
+			return r.UniqueIdentifiers[0]
+		}
+		return ""
+	}
+	return before
+}

@@ -1,0 +1,217 @@
+package keymgr
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	"kmip-keymgr/internal/secret"
+	"kmip-keymgr/kmip"
+	"kmip-keymgr/protocol"
+	"kmip-keymgr/ttlv"
+)
+
+// description is what a new object records besides its value: its unique Name and whom it belongs to.
+type description struct {
+	name       string // a UUID that this object alone has
+	attributes kmip.Attributes
+}
+
+// describe describes a new object. Castellan's name is recorded apart from the unique one.
+func (m *Manager) describe(who *protocol.Context, name string, expiration *time.Time) *description {
+	d := &description{name: protocol.NewUUID()}
+	d.attributes = append(d.attributes, kmip.NameAttribute(d.name))
+	if who != nil {
+		d.record(namespaceProject, who.ProjectID)
+		d.record(namespaceUser, who.UserID)
+		d.record(namespaceRequest, who.RequestID)
+	}
+	d.record(namespaceName, name)
+	if m.config.ObjectGroup != "" {
+		d.attributes = append(d.attributes, kmip.TextAttribute(ttlv.TagObjectGroup, m.config.ObjectGroup))
+	}
+	if expiration != nil {
+		d.attributes = append(d.attributes, kmip.TimeAttribute(ttlv.TagDeactivationDate, *expiration))
+	}
+	return d
+}
+
+func (d *description) record(namespace, data string) {
+	if data != "" {
+		d.attributes = append(d.attributes, kmip.ApplicationAttribute(namespace, data))
+	}
+}
+
+// spec is what kind of key it is. Every Create and Register carries all of it, since servers insist.
+type spec struct {
+	algorithm kmip.CryptographicAlgorithm
+	length    int // bits
+	usage     kmip.UsageMask
+}
+
+// newSpec is the spec of a symmetric key to be made.
+func newSpec(algorithm string, length int) (*spec, error) {
+	a, ok := kmip.ParseAlgorithm(algorithm)
+	if !ok {
+		return nil, invalid("args.algorithm: KMIP has no algorithm of that name")
+	}
+	return &spec{a, length, symmetricUsage(a)}, nil
+}
+
+func (s *spec) attributes(d *description) kmip.Attributes {
+	list := make(kmip.Attributes, 0, len(d.attributes)+3)
+	if s.algorithm != 0 {
+		list = append(list, kmip.EnumAttribute(ttlv.TagCryptographicAlgorithm, s.algorithm))
+	}
+	if s.length != 0 {
+		list = append(list, kmip.IntAttribute(ttlv.TagCryptographicLength, int32(s.length)))
+	}
+	if s.usage != 0 {
+		list = append(list, kmip.IntAttribute(ttlv.TagCryptographicUsageMask, s.usage))
+	}
+	return append(list, d.attributes...)
+}
+
+// create makes a symmetric key, here if the server does not make keys of that length, and returns its key id.
+func (m *Manager) create(ctx context.Context, s *spec, d *description) (string, error) {
+	request := &kmip.Create{ObjectType: kmip.SymmetricKeyObject, Attributes: s.attributes(d)}
+	id, err := m.make(ctx, d, m.config.Activate, func(b *kmip.Batch) func() (string, error) {
+		result := kmip.Add(b, request)
+		return func() (string, error) {
+			if result.Err != nil {
+				return "", result.Err
+			}
+			return result.Response.UniqueIdentifier, nil
+		}
+	})
+	if err != nil && s.isXTS() && refusesLength(err) {
+		return m.generate(ctx, s, d)
+	}
+	return id, err
+}
+
+// isXTS tells the lengths that are two AES keys in one, as dm-crypt's XTS mode takes them. A server that knows AES alone
+// has no such length, but stores the key.
+func (s *spec) isXTS() bool { return s.algorithm == kmip.AES && (s.length == 384 || s.length == 512) }
+
+// refusesLength tells the reasons by which servers refuse a key length.
+func refusesLength(err error) bool {
+	var refused *kmip.ResultError
+	if !errors.As(err, &refused) {
+		return false
+	}
+	switch refused.Reason {
+	case kmip.InvalidField, kmip.InvalidAttributeValue, kmip.InvalidAttribute, kmip.NumericRange, kmip.IllegalOperation,
+		kmip.CryptographicFailure, kmip.BadCryptographicParameters, kmip.UnsupportedCryptographicParameters,
+		kmip.FeatureNotSupported, kmip.OperationNotSupported, kmip.InvalidMessage, kmip.GeneralFailure:
+		return true
+	}
+	return false
+}
+
+// generate makes the key here and registers it.
+func (m *Manager) generate(ctx context.Context, s *spec, d *description) (string, error) {
+	key := make(secret.Bytes, s.length/8)
+	defer key.Clear()
+	_, _ = rand.Read(key) // ends the program rather than return an error
+	return m.register(ctx, symmetricObject(s, key), s, d)
+}
+
+// store registers an object and returns its key id.
+func (m *Manager) store(ctx context.Context, o *protocol.Object, d *description) (string, error) {
+	object, s, err := encode(o)
+	if err != nil {
+		return "", err
+	}
+	return m.register(ctx, object, s, d)
+}
+
+func (m *Manager) register(ctx context.Context, object *kmip.Object, s *spec, d *description) (string, error) {
+	request := &kmip.Register{Object: *object, Attributes: s.attributes(d)}
+	activate := m.config.Activate && object.Type != kmip.OpaqueObject // which has no State (section 3.22)
+	return m.make(ctx, d, activate, func(b *kmip.Batch) func() (string, error) {
+		result := kmip.Add(b, request)
+		return func() (string, error) {
+			if result.Err != nil {
+				return "", result.Err
+			}
+			return result.Response.UniqueIdentifier, nil
+		}
+	})
+}
+
+// make sends a Create or Register, which add puts into the batch, has the new object activated in the same round trip, and
+// returns its key id.
+func (m *Manager) make(ctx context.Context, d *description, activate bool, add func(*kmip.Batch) func() (string, error)) (string, error) {
+	var b kmip.Batch
+	made := add(&b)
+	var active *kmip.Result[kmip.ActivateResponse]
+	if activate {
+		active = kmip.Add(&b, &kmip.Activate{})
+	}
+	failed := m.client.Run(ctx, &b)
+	id, err := made()
+	switch {
+	case errors.Is(err, kmip.ErrNotRun) && failed != nil:
+		return "", m.perhapsMade(failed, d)
+	case err != nil:
+		return "", err
+	case !activate:
+		return d.keyID(id), nil
+	}
+	return d.keyID(id), m.ensureActive(ctx, id, d, active.Err)
+}
+
+// keyID is the key id of the object that got this identifier.
+func (d *description) keyID(id string) string {
+	if protocol.IsUUID(id) {
+		return id
+	}
+	return d.name
+}
+
+// ensureActive sees to an object whose activation ended with err. One that cannot be activated does not stay behind.
+func (m *Manager) ensureActive(ctx context.Context, id string, d *description, err error) error {
+	if err == nil {
+		return nil
+	}
+	if err := m.activate(ctx, id); err != nil {
+		return m.undo(ctx, id, d, err)
+	}
+	return nil
+}
+
+// perhapsMade tells the operator under which Name to look for an object that may have been made.
+func (m *Manager) perhapsMade(err error, d *description) error {
+	e := asError(err)
+	if !e.MaybeExecuted {
+		return err
+	}
+	e.Message += "; the object may exist under the Name " + d.name
+	return e
+}
+
+// activate makes an object Active in a round trip of its own. One that is Active already is well.
+func (m *Manager) activate(ctx context.Context, id string) error {
+	_, err := kmip.Do(ctx, m.client, &kmip.Activate{UniqueIdentifier: id})
+	if err == nil {
+		return nil
+	}
+	got, stateErr := kmip.Do(ctx, m.client, &kmip.GetAttributes{UniqueIdentifier: id, Names: []kmip.AttributeName{{Tag: ttlv.TagState}}})
+	if stateErr == nil && got.Attributes.State() == kmip.Active {
+		return nil
+	}
+	return err
+}
+
+// undo destroys an object that came out wrong, and returns why it was.
+func (m *Manager) undo(ctx context.Context, id string, d *description, why error) error {
+	if err := m.destroy(ctx, id); err != nil && !isNotFound(err) {
+		e := asError(why)
+		e.Message += "; the object stays behind under the Name " + d.name + ", since it could not be destroyed: " + err.Error()
+		e.MaybeExecuted = true
+		return e
+	}
+	return why
+}

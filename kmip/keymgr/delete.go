@@ -1,0 +1,57 @@
+package keymgr
+
+import (
+	"context"
+	"errors"
+
+	"kmip-keymgr/kmip"
+	"kmip-keymgr/protocol"
+)
+
+// delete destroys the object with that key id. Whose it is must be read first where projects are kept apart; otherwise
+// the key id may well be the server's identifier, and one round trip does.
+func (m *Manager) delete(ctx context.Context, who *protocol.Context, keyID string) error {
+	if !m.isolates(who) {
+		if err := m.destroy(ctx, keyID); err == nil || !mayHaveOtherID(err) {
+			return err
+		}
+	}
+	f, err := m.find(ctx, who, keyID, false)
+	if err != nil {
+		return err
+	}
+	return m.destroy(ctx, f.id)
+}
+
+// destroy climbs the object's life, in one round trip: Destroy, and where the object is Active, Revoke and Destroy. An
+// object that some servers want revoked before it was ever Active can be revoked as compromised only.
+func (m *Manager) destroy(ctx context.Context, id string) error {
+	first, err := m.climb(ctx, id, kmip.CessationOfOperation)
+	if err != nil || first == nil || isNotFound(first) {
+		return cmpErr(err, first)
+	}
+	second, err := m.climb(ctx, id, kmip.KeyCompromise)
+	if err != nil || second == nil {
+		return err
+	}
+	return first
+}
+
+// climb sends Destroy, Revoke and Destroy. The first error says why the object was not destroyed, the second that nobody
+// knows.
+func (m *Manager) climb(ctx context.Context, id string, why kmip.RevocationReasonCode) (refused, lost error) {
+	b := kmip.Batch{Continue: true}
+	at := kmip.Add(&b, &kmip.Destroy{UniqueIdentifier: id})
+	kmip.Add(&b, &kmip.Revoke{UniqueIdentifier: id, Code: why})
+	then := kmip.Add(&b, &kmip.Destroy{UniqueIdentifier: id})
+	if err := m.client.Run(ctx, &b); err != nil {
+		return nil, err
+	}
+	if at.Err == nil || then.Err == nil {
+		return nil, nil
+	}
+	if errors.Is(then.Err, kmip.ErrNotRun) {
+		return at.Err, nil
+	}
+	return then.Err, nil
+}

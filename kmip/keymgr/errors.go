@@ -1,0 +1,97 @@
+package keymgr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"kmip-keymgr/kmip"
+	"kmip-keymgr/protocol"
+)
+
+// fail is err as the protocol tells it, with the server it came from; nil stays nil.
+func (m *Manager) fail(err error) error {
+	if err == nil {
+		return nil
+	}
+	e := asError(err)
+	if e.Server == "" {
+		e.Server = m.client.Server()
+	}
+	return e
+}
+
+// asError is the one place that maps what went wrong to a kind.
+func asError(err error) *protocol.Error {
+	var told *protocol.Error
+	var refused *kmip.ResultError
+	var lost *kmip.TransportError
+	var bad *kmip.BadResponseError
+	var versions *kmip.VersionError
+	switch {
+	case errors.As(err, &told):
+		return told
+	case errors.As(err, &refused):
+		return &protocol.Error{Kind: kindOf(refused.Reason), Reason: refused.Reason.String(), Message: err.Error()}
+	case errors.As(err, &lost):
+		return lostError(lost)
+	case errors.As(err, &bad):
+		return &protocol.Error{Kind: protocol.Internal, Message: err.Error(), MaybeExecuted: bad.MaybeExecuted, Server: bad.Server}
+	case errors.As(err, &versions):
+		return &protocol.Error{Kind: protocol.Config, Message: err.Error(), Server: versions.Server}
+	}
+	return &protocol.Error{Kind: protocol.Internal, Message: err.Error()}
+}
+
+// lostError is a conversation that broke. A handshake that cannot succeed is for the operator to mend.
+func lostError(err *kmip.TransportError) *protocol.Error {
+	e := &protocol.Error{Kind: protocol.Unavailable, Message: err.Error(), Retryable: true, MaybeExecuted: err.MaybeExecuted, Server: err.Server}
+	var handshake *kmip.HandshakeError
+	if errors.As(err, &handshake) {
+		e.Kind, e.Retryable = protocol.Config, false
+	}
+	if errors.Is(err, context.DeadlineExceeded) && err.Sent {
+		e.Message = fmt.Sprintf("no answer from %s before the deadline", err.Server)
+	}
+	return e
+}
+
+func kindOf(reason kmip.ResultReason) protocol.Kind {
+	switch reason {
+	case kmip.ItemNotFound, kmip.ObjectNotFound, kmip.ObjectDestroyed:
+		return protocol.NotFound
+	case kmip.PermissionDenied, kmip.AuthenticationNotSuccessful, kmip.NotAuthorised, kmip.AttestationRequired,
+		kmip.AttestationFailed, kmip.Sensitive, kmip.NotExtractable, kmip.BadPassword, kmip.InvalidTicket:
+		return protocol.Forbidden
+	case kmip.InvalidField, kmip.MissingData, kmip.InvalidAttribute, kmip.InvalidAttributeValue, kmip.NumericRange,
+		kmip.InvalidDataType, kmip.BadCryptographicParameters, kmip.IllegalOperation, kmip.IncompatibleCryptographicUsageMask:
+		return protocol.InvalidRequest
+	case kmip.UnsupportedProtocolVersion:
+		return protocol.Config
+	case kmip.OperationNotSupported, kmip.FeatureNotSupported, kmip.InvalidMessage, kmip.KeyFormatTypeNotSupported,
+		kmip.KeyCompressionTypeNotSupported, kmip.ApplicationNamespaceNotSupported, kmip.UnsupportedAttribute,
+		kmip.UnsupportedCryptographicParameters, kmip.ResponseTooLarge:
+		return protocol.Unsupported
+	case kmip.ServerLimitExceeded, kmip.ProtectionStorageUnavailable:
+		return protocol.Unavailable
+	}
+	return protocol.Internal
+}
+
+// notFound says the same of an object that is not there and of one that the caller may not know of.
+func notFound(keyID string) *protocol.Error {
+	return &protocol.Error{Kind: protocol.NotFound, Reason: kmip.ItemNotFound.String(), Message: "no key " + keyID}
+}
+
+func isNotFound(err error) bool {
+	var e *protocol.Error
+	if errors.As(err, &e) {
+		return e.Kind == protocol.NotFound
+	}
+	var refused *kmip.ResultError
+	return errors.As(err, &refused) && kindOf(refused.Reason) == protocol.NotFound
+}
+
+func invalid(format string, values ...any) *protocol.Error {
+	return &protocol.Error{Kind: protocol.InvalidRequest, Message: fmt.Sprintf(format, values...)}
+}

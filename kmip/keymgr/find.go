@@ -1,0 +1,200 @@
+package keymgr
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"kmip-keymgr/internal/secret"
+	"kmip-keymgr/kmip"
+	"kmip-keymgr/protocol"
+	"kmip-keymgr/ttlv"
+)
+
+// found is an object as the server showed it.
+type found struct {
+	id         string // the server's identifier
+	attributes kmip.Attributes
+	value      *kmip.Object // nil where it was not asked for
+}
+
+// shown are the attributes that make up what callers see of an object, and whose it is.
+func shown() []kmip.AttributeName {
+	return []kmip.AttributeName{
+		{Tag: ttlv.TagObjectType},
+		{Tag: ttlv.TagName},
+		{Tag: ttlv.TagApplicationSpecificInformation},
+		{Tag: ttlv.TagCryptographicAlgorithm},
+		{Tag: ttlv.TagCryptographicLength},
+		{Tag: ttlv.TagState},
+		{Tag: ttlv.TagInitialDate},
+		{Tag: ttlv.TagDeactivationDate},
+	}
+}
+
+// find reads the object with that key id: by the server's identifier, or else by the Name. It is not found where it is
+// destroyed or belongs to a project that the caller may not see.
+func (m *Manager) find(ctx context.Context, who *protocol.Context, keyID string, value bool) (*found, error) {
+	f, err := m.read(ctx, keyID, value)
+	if err != nil && mayHaveOtherID(err) {
+		f, err = m.named(ctx, keyID, value, err)
+	}
+	if isNotFound(err) {
+		return nil, notFound(keyID)
+	} else if err != nil {
+		return nil, err
+	}
+	if f.destroyed() || !m.visible(who, f) {
+		return nil, notFound(keyID)
+	}
+	return f, nil
+}
+
+// destroyed tells whether only the object's attributes are left, as some servers keep them.
+func (f *found) destroyed() bool {
+	s := f.attributes.State()
+	return s == kmip.Destroyed || s == kmip.DestroyedCompromised
+}
+
+// mayHaveOtherID tells whether an identifier that failed may yet be a Name: the server refused it, for whichever reason it
+// has for an identifier that it never gave out.
+func mayHaveOtherID(err error) bool {
+	var refused *kmip.ResultError
+	return errors.As(err, &refused) && !errors.Is(err, kmip.AuthenticationNotSuccessful)
+}
+
+// visible tells whether the caller may see the object: see the package's "Owners".
+func (m *Manager) visible(who *protocol.Context, f *found) bool {
+	if !m.isolates(who) {
+		return true
+	}
+	owner, ok := f.attributes.ApplicationData(namespaceProject)
+	return ok && owner == who.ProjectID
+}
+
+// isolates tells whether the caller is kept to one project's objects.
+func (m *Manager) isolates(who *protocol.Context) bool {
+	return m.config.ProjectIsolation && who != nil && who.ProjectID != ""
+}
+
+// read reads an object by the server's identifier, in one round trip.
+func (m *Manager) read(ctx context.Context, id string, value bool) (*found, error) {
+	var b kmip.Batch
+	result := addRead(&b, id, value)
+	if err := m.client.Run(ctx, &b); err != nil {
+		return nil, err
+	}
+	return result()
+}
+
+// addRead adds to a batch what reads an object, the placeholder's where id is "".
+func addRead(b *kmip.Batch, id string, value bool) func() (*found, error) {
+	attributes := kmip.Add(b, &kmip.GetAttributes{UniqueIdentifier: id, Names: shown()})
+	if !value {
+		return func() (*found, error) {
+			if attributes.Err != nil {
+				return nil, attributes.Err
+			}
+			return &found{attributes.Response.UniqueIdentifier, attributes.Response.Attributes, nil}, nil
+		}
+	}
+	got := kmip.Add(b, &kmip.Get{UniqueIdentifier: id})
+	return func() (*found, error) {
+		if err := cmpErr(attributes.Err, got.Err); err != nil {
+			return nil, err
+		}
+		return &found{got.Response.UniqueIdentifier, attributes.Response.Attributes, &got.Response.Object}, nil
+	}
+}
+
+// cmpErr is the first error there is.
+func cmpErr(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// named reads the object that has the key id as its Name. What Locate found is believed only where the object itself
+// shows the Name: there are servers that find other objects. The error, where nothing has the Name, is the one given, with
+// which the key id was refused as an identifier.
+func (m *Manager) named(ctx context.Context, keyID string, value bool, refused error) (*found, error) {
+	var b kmip.Batch
+	located := kmip.Add(&b, &kmip.Locate{Attributes: kmip.Attributes{kmip.NameAttribute(keyID)}})
+	result := addRead(&b, "", value)
+	if err := m.client.Run(ctx, &b); err != nil {
+		return nil, err
+	}
+	if located.Err != nil {
+		return nil, located.Err
+	}
+	ids := located.Response.UniqueIdentifiers
+	if len(ids) == 0 {
+		return nil, refused
+	}
+	if f, err := result(); err == nil && f.has(keyID) {
+		return f, nil
+	}
+	return m.oneOf(ctx, ids, keyID, value, refused)
+}
+
+// has tells whether the object has the key id as a Name.
+func (f *found) has(keyID string) bool { return slices.Contains(f.attributes.Names(), keyID) }
+
+// maxLocated is how many objects are looked at that a Locate by a unique Name should not have found.
+const maxLocated = 16
+
+// oneOf reads the object with that Name out of several.
+func (m *Manager) oneOf(ctx context.Context, ids []string, keyID string, value bool, refused error) (*found, error) {
+	for _, id := range ids[:min(len(ids), maxLocated)] {
+		f, err := m.read(ctx, id, false)
+		if err != nil && !isNotFound(err) {
+			return nil, err
+		}
+		if err != nil || !f.has(keyID) {
+			continue
+		}
+		if value {
+			return m.read(ctx, id, true)
+		}
+		return f, nil
+	}
+	return nil, refused
+}
+
+// expiration is when the object deactivates, nil for never.
+func (f *found) expiration() *time.Time {
+	at, ok := f.attributes.Time(ttlv.TagDeactivationDate)
+	if !ok {
+		return nil
+	}
+	return &at
+}
+
+// object is the object as callers see it. Its value is a copy.
+func (f *found) object(keyID string) (*protocol.Object, error) {
+	kind, err := f.kind()
+	if err != nil {
+		return nil, err
+	}
+	o := &protocol.Object{Type: kind, ID: keyID, State: f.state()}
+	o.Name, _ = f.attributes.ApplicationData(namespaceName)
+	if at, ok := f.attributes.Time(ttlv.TagInitialDate); ok {
+		o.Created = at.Unix()
+	}
+	if kind.IsKey() {
+		o.Algorithm, o.BitLength = f.algorithm()
+	}
+	if f.value == nil {
+		return o, nil
+	}
+	value, err := f.value.Bytes()
+	if err != nil {
+		return nil, &protocol.Error{Kind: protocol.Unsupported, Message: err.Error()}
+	}
+	o.Value = append(secret.Bytes{}, value...)
+	return o, checkLength(kind, o)
+}

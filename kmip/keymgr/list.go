@@ -1,0 +1,95 @@
+package keymgr
+
+import (
+	"context"
+	"slices"
+
+	"kmip-keymgr/kmip"
+	"kmip-keymgr/protocol"
+	"kmip-keymgr/ttlv"
+)
+
+// listBatch is how many objects are read in one round trip: few enough that their answers stay well below
+// kmip.MaxResponse, many enough that ten thousand objects take about two hundred round trips.
+const listBatch = 50
+
+// ListKeys reads all objects of a type that the caller may see.
+func (m *Manager) ListKeys(ctx context.Context, who *protocol.Context, args *protocol.ListKeys) (*protocol.KeyList, error) {
+	ctx, end := m.begin(ctx)
+	defer end()
+	located, err := kmip.Do(ctx, m.client, &kmip.Locate{Attributes: filter(args.ObjectType)})
+	if err != nil {
+		return nil, m.fail(err)
+	}
+	list := &protocol.KeyList{Objects: []*protocol.Object{}}
+	for ids := range slices.Chunk(located.UniqueIdentifiers, listBatch) {
+		if err := m.listSome(ctx, who, args, ids, list); err != nil {
+			list.Clear()
+			return nil, m.fail(err)
+		}
+		m.client.Forget()
+	}
+	return list, nil
+}
+
+// filter is what a Locate can look for. It only saves reading: what is read is held against the same conditions.
+func filter(t protocol.ObjectType) kmip.Attributes {
+	kind := objectType(t)
+	if kind == 0 {
+		return nil
+	}
+	return kmip.Attributes{kmip.EnumAttribute(ttlv.TagObjectType, kind)}
+}
+
+// listSome reads one batch of objects. An object that went away between Locate and here is none to list.
+func (m *Manager) listSome(ctx context.Context, who *protocol.Context, args *protocol.ListKeys, ids []string, list *protocol.KeyList) error {
+	b := kmip.Batch{Continue: true}
+	var results []func() (*found, error)
+	for _, id := range ids {
+		results = append(results, addRead(&b, id, !args.MetadataOnly))
+	}
+	if err := m.client.Run(ctx, &b); err != nil {
+		return err
+	}
+	for _, result := range results {
+		f, err := result()
+		if isNotFound(err) {
+			continue
+		} else if err != nil {
+			return err
+		}
+		if err := m.list(who, args, f, list); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// list appends an object if it is one to list: one of the type, that the caller may see and that has a key id.
+func (m *Manager) list(who *protocol.Context, args *protocol.ListKeys, f *found, list *protocol.KeyList) error {
+	kind, err := f.kind()
+	id := f.keyID()
+	if err != nil || id == "" || f.destroyed() || !m.visible(who, f) || (args.ObjectType != "" && kind != args.ObjectType) {
+		return nil
+	}
+	object, err := f.object(id)
+	if err != nil {
+		return err
+	}
+	list.Objects = append(list.Objects, object)
+	return nil
+}
+
+// keyID is the object's key id: its identifier if that is a UUID, else the first of its Names that is one. An object made
+// by somebody else may have neither.
+func (f *found) keyID() string {
+	if protocol.IsUUID(f.id) {
+		return f.id
+	}
+	if names := f.attributes.Names(); len(names) > 0 {
+		if i := slices.IndexFunc(names, protocol.IsUUID); i >= 0 {
+			return names[i]
+		}
+	}
+	return ""
+}

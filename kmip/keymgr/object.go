@@ -1,0 +1,230 @@
+package keymgr
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/x509"
+	"fmt"
+
+	"kmip-keymgr/internal/secret"
+	"kmip-keymgr/kmip"
+	"kmip-keymgr/protocol"
+	"kmip-keymgr/ttlv"
+)
+
+// This file translates between Castellan's objects and KMIP's.
+
+// objectTypes are the types that both have.
+var objectTypes = [...]struct {
+	castellan protocol.ObjectType
+	kmip      kmip.ObjectType
+}{
+	{protocol.SymmetricKey, kmip.SymmetricKeyObject},
+	{protocol.PublicKey, kmip.PublicKeyObject},
+	{protocol.PrivateKey, kmip.PrivateKeyObject},
+	{protocol.Certificate, kmip.CertificateObject},
+	{protocol.Passphrase, kmip.SecretDataObject},
+	{protocol.OpaqueData, kmip.OpaqueObject},
+}
+
+// objectType is KMIP's type for Castellan's, 0 for none.
+func objectType(t protocol.ObjectType) kmip.ObjectType {
+	for _, pair := range objectTypes {
+		if pair.castellan == t {
+			return pair.kmip
+		}
+	}
+	return 0
+}
+
+// kind is the object's type in Castellan's words.
+func (f *found) kind() (protocol.ObjectType, error) {
+	t := kmip.ObjectType(f.attributes.Enum(ttlv.TagObjectType))
+	if f.value != nil {
+		t = f.value.Type
+	}
+	for _, pair := range objectTypes {
+		if pair.kmip == t {
+			return pair.castellan, nil
+		}
+	}
+	return "", &protocol.Error{Kind: protocol.Unsupported, Message: fmt.Sprintf("the object is a %v, which OpenStack has no use for", t)}
+}
+
+// state is the object's state in words, "" where it has none.
+func (f *found) state() string {
+	switch s := f.attributes.State(); s {
+	case 0:
+		return ""
+	case kmip.PreActive:
+		return "pre-active"
+	case kmip.Active:
+		return "active"
+	case kmip.Deactivated:
+		return "deactivated"
+	case kmip.Compromised:
+		return "compromised"
+	default:
+		return s.String()
+	}
+}
+
+// algorithm is the key's algorithm and length, from the key itself or else from its attributes.
+func (f *found) algorithm() (string, int) {
+	a := kmip.CryptographicAlgorithm(f.attributes.Enum(ttlv.TagCryptographicAlgorithm))
+	bits := f.attributes.Int(ttlv.TagCryptographicLength)
+	if f.value != nil && f.value.KeyBlock.Algorithm != 0 {
+		a = f.value.KeyBlock.Algorithm
+	}
+	if f.value != nil && f.value.KeyBlock.Length != 0 {
+		bits = f.value.KeyBlock.Length
+	}
+	if a == 0 {
+		return "", int(bits)
+	}
+	return a.String(), int(bits)
+}
+
+// encode is an object to register. The value stays the caller's: the result aliases it.
+func encode(o *protocol.Object) (*kmip.Object, *spec, error) {
+	switch o.Type {
+	case protocol.SymmetricKey, protocol.PublicKey, protocol.PrivateKey:
+		return encodeKey(o)
+	case protocol.Passphrase:
+		object := &kmip.Object{Type: kmip.SecretDataObject, SecretDataType: kmip.PasswordData}
+		object.KeyBlock = kmip.KeyBlock{Format: kmip.Raw, Material: kmip.BytesMaterial(o.Value)}
+		return object, &spec{usage: kmip.UsageDeriveKey}, nil
+	case protocol.Certificate:
+		if _, err := x509.ParseCertificate(o.Value); err != nil {
+			return nil, nil, invalid("args.object.value: no X.509 certificate in DER")
+		}
+		return &kmip.Object{Type: kmip.CertificateObject, CertificateType: kmip.X509Certificate, Data: o.Value},
+			&spec{usage: kmip.UsageVerify}, nil
+	}
+	return &kmip.Object{Type: kmip.OpaqueObject, OpaqueDataType: kmip.OpaqueData, Data: o.Value}, &spec{}, nil
+}
+
+func encodeKey(o *protocol.Object) (*kmip.Object, *spec, error) {
+	algorithm, ok := kmip.ParseAlgorithm(o.Algorithm)
+	if !ok {
+		return nil, nil, invalid("args.object.algorithm: KMIP has no algorithm of that name")
+	}
+	if err := checkLength(o.Type, o); err != nil {
+		return nil, nil, err
+	}
+	s := &spec{algorithm: algorithm, length: o.BitLength}
+	object := symmetricObject(s, o.Value)
+	switch o.Type {
+	case protocol.PublicKey:
+		object.Type, object.KeyBlock.Format = kmip.PublicKeyObject, publicFormat(o.Value)
+		s.usage = kmip.UsageVerify | kmip.UsageEncrypt
+	case protocol.PrivateKey:
+		object.Type, object.KeyBlock.Format = kmip.PrivateKeyObject, privateFormat(o.Value)
+		s.usage = kmip.UsageSign | kmip.UsageDecrypt
+	default:
+		s.usage = symmetricUsage(algorithm)
+	}
+	return object, s, nil
+}
+
+func symmetricObject(s *spec, key secret.Bytes) *kmip.Object {
+	return &kmip.Object{Type: kmip.SymmetricKeyObject, KeyBlock: kmip.KeyBlock{
+		Format: kmip.Raw, Material: kmip.BytesMaterial(key), Algorithm: s.algorithm, Length: int32(s.length),
+	}}
+}
+
+// symmetricUsage is what a key of the algorithm is for.
+func symmetricUsage(a kmip.CryptographicAlgorithm) kmip.UsageMask {
+	switch a {
+	case kmip.HMACMD5, kmip.HMACSHA1, kmip.HMACSHA224, kmip.HMACSHA256, kmip.HMACSHA384, kmip.HMACSHA512:
+		return kmip.UsageMACCreate | kmip.UsageMACVerify
+	}
+	return kmip.UsageEncrypt | kmip.UsageDecrypt
+}
+
+// publicFormat tells by its DER how a public key is written.
+func publicFormat(der []byte) kmip.KeyFormatType {
+	if _, err := x509.ParsePKCS1PublicKey(der); err == nil {
+		return kmip.PKCS1
+	}
+	return kmip.X509
+}
+
+// privateFormat tells by its DER how a private key is written.
+func privateFormat(der []byte) kmip.KeyFormatType {
+	if _, err := x509.ParsePKCS1PrivateKey(der); err == nil {
+		return kmip.PKCS1
+	}
+	if _, err := x509.ParseECPrivateKey(der); err == nil {
+		return kmip.ECPrivateKey
+	}
+	return kmip.PKCS8
+}
+
+// checkLength holds a key's bytes against the length it claims, so that a key that is cut short is neither stored nor
+// given out. An asymmetric key is measured where its form is known.
+func checkLength(kind protocol.ObjectType, o *protocol.Object) error {
+	if !kind.IsKey() {
+		return nil
+	}
+	bits := len(o.Value) * 8
+	switch kind {
+	case protocol.PublicKey:
+		bits = keyBits(parsePublic(o.Value))
+	case protocol.PrivateKey:
+		bits = keyBits(parsePrivate(o.Value))
+	}
+	if bits == 0 && kind != protocol.SymmetricKey || fits(kind, bits, o.BitLength) {
+		return nil
+	}
+	return invalid("the key has %d bits where %d are claimed", bits, o.BitLength)
+}
+
+// fits knows that DES keys have parity bits, which some count and some do not.
+func fits(kind protocol.ObjectType, bits, claimed int) bool {
+	if bits == claimed {
+		return bits > 0
+	}
+	return kind == protocol.SymmetricKey && bits/8*7 == claimed && (bits == 64 || bits == 128 || bits == 192)
+}
+
+func parsePublic(der []byte) any {
+	if key, err := x509.ParsePKIXPublicKey(der); err == nil {
+		return key
+	}
+	key, _ := x509.ParsePKCS1PublicKey(der)
+	return key
+}
+
+func parsePrivate(der []byte) any {
+	if key, err := x509.ParsePKCS8PrivateKey(der); err == nil {
+		return key
+	}
+	if key, err := x509.ParsePKCS1PrivateKey(der); err == nil {
+		return key
+	}
+	key, _ := x509.ParseECPrivateKey(der)
+	return key
+}
+
+// keyBits is the length of an asymmetric key, 0 where it is not known.
+func keyBits(key any) int {
+	switch k := key.(type) {
+	case *rsa.PublicKey:
+		if k != nil {
+			return k.N.BitLen()
+		}
+	case *rsa.PrivateKey:
+		return k.N.BitLen()
+	case *ecdsa.PublicKey:
+		return k.Params().BitSize
+	case *ecdsa.PrivateKey:
+		if k != nil {
+			return k.Params().BitSize
+		}
+	case ed25519.PublicKey, ed25519.PrivateKey:
+		return 256
+	}
+	return 0
+}

@@ -1,0 +1,60 @@
+package protocol
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+func TestTextIsJSON(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := string(rapid.OneOf(
+			rapid.SliceOf(rapid.Byte()),
+			rapid.Map(rapid.String(), func(s string) []byte { return []byte(s) }),
+		).Draw(t, "text"))
+		var b buffer
+		b.text(s)
+		require.NotContains(t, string(b), "\n")
+		var got string
+		require.NoError(t, json.Unmarshal(b, &got))
+		require.Equal(t, string([]rune(s)), got) // as Go reads bytes that are no UTF-8
+	})
+}
+
+func TestTextEscapesWhatBreaksLines(t *testing.T) {
+	var b buffer
+	b.text("\x00\t\n\r\x7f\u0085\u2028\u2029 <&> é \"\\")
+	require.Equal(t, `"\u0000\u0009\u000a\u000d\u007f\u0085\u2028\u2029 <&> é \"\\"`, string(b))
+}
+
+func TestBufferLeavesNothingBehind(t *testing.T) {
+	var b buffer
+	var before [][]byte
+	for range 1000 {
+		b.hex([]byte("secret"))
+		if n := len(before); n == 0 || &before[n-1][0] != &b[0] {
+			before = append(before, b)
+		}
+	}
+	require.Greater(t, len(before), 3)
+	b.wipe()
+	require.Empty(t, b)
+	for _, old := range before {
+		require.Equal(t, make([]byte, len(old)), old)
+	}
+}
+
+func TestRequestsLeaveNothingBehind(t *testing.T) {
+	r := newRequests(strings.NewReader(`{"a":"secret"}{"b":"sec`))
+	text, err := r.next()
+	require.NoError(t, err)
+	require.Equal(t, `{"a":"secret"}`, string(text))
+	all, err := r.in.Peek(r.in.Buffered())
+	require.NoError(t, err)
+	r.wipe()
+	require.Equal(t, make([]byte, len(text)), text)
+	require.Equal(t, make([]byte, len(all)), all)
+}

@@ -1,0 +1,134 @@
+package protocol_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"kmip-keymgr/internal/secret"
+	"kmip-keymgr/protocol"
+)
+
+// planted is a secret that passes for text, hex and a number.
+const planted = "5347534753475347"
+
+// replaced calls try with v once for every leaf, the leaf being replaced by the planted secret; the id and the op, which
+// are echoed and no secrets, are left alone.
+func replaced(v any, plant any, try func()) {
+	switch v := v.(type) {
+	case map[string]any:
+		for name, old := range v {
+			replaced(old, plant, try)
+			if name != "id" && name != "op" {
+				v[name] = plant
+				try()
+				v[name] = old
+			}
+		}
+	case []any:
+		for i, old := range v {
+			replaced(old, plant, try)
+			v[i] = plant
+			try()
+			v[i] = old
+		}
+	}
+}
+
+func TestNoResponseShowsASecret(t *testing.T) {
+	plants := []any{
+		planted, planted + "0", planted + "g", "{" + planted + "}", json.Number(planted), json.Number(planted + "e999"),
+		json.Number("1." + planted),
+		[]any{planted},
+		map[string]any{planted: planted},
+	}
+	tried := 0
+	for _, e := range append(examples(t, "examples.jsonl"), examples(t, "errors.jsonl")...) {
+		var request any
+		require.NoError(t, json.Unmarshal(e.Request, &request))
+		for _, plant := range plants {
+			replaced(request, plant, func() {
+				text, err := json.Marshal(request)
+				require.NoError(t, err)
+				out, _, _ := serve(string(text))
+				require.NotContains(t, out, "53475347", string(text))
+				tried++
+			})
+		}
+	}
+	require.Greater(t, tried, 1000)
+}
+
+func TestNoBrokenInputShowsASecret(t *testing.T) {
+	request := `{"version":1,"id":"1","op":"store_key","context":{"auth_token":"` + planted + `"},"args":{"object":` +
+		`{"type":"opaque","value":"` + planted + `"}}}`
+	for i := range request {
+		for _, input := range []string{request[:i], request[i:], request[:i] + `"` + request[i:], request[:i] + "\n" + request[i:]} {
+			out, _, _ := serve(input)
+			require.NotContains(t, out, "53475347", input)
+		}
+	}
+}
+
+func TestSecretsPrintAsTheirLength(t *testing.T) {
+	b := secret.Bytes(planted)
+	all := []any{
+		&protocol.Context{
+			AuthToken: b, ServiceToken: b, Castellan: b,
+		},
+		&protocol.StoreKey{Object: &protocol.Object{Value: b}},
+		&protocol.Object{Value: b},
+	}
+	for _, v := range all {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			require.NotContains(t, fmt.Sprintf(verb, v), "5347")
+			require.NotContains(t, fmt.Sprintf(verb, v), "53, 51")
+			require.NotContains(t, fmt.Sprintf(verb, v), "35333437")
+		}
+	}
+}
+
+// kept remembers the very memory it was given.
+type kept struct{ lines [][]byte }
+
+func (k *kept) Write(p []byte) (int, error) {
+	k.lines = append(k.lines, p)
+	return len(p), nil
+}
+
+func TestSecretsAreOverwritten(t *testing.T) {
+	const who = `"context":{"auth_token":"token","service_token":"t\u006fken","castellan":{"password":"p"}}`
+	for _, request := range []string{
+		`{"version":1,"id":"1","op":"store_key",` + who + `,"args":{"object":{"type":"opaque","value":"c0ffee"}}}`,
+		`{"version":1,"id":"1","op":"get_key",` + who + `,"args":{"key_id":"` + keyID + `"}}`,
+		`{"version":1,"id":"1","op":"list_keys",` + who + `}`,
+	} {
+		s, out := &stub{}, &kept{}
+		require.Equal(t, protocol.OK, protocol.Serve(context.Background(), strings.NewReader(request), out, s))
+		requireCleared(t, s.who.AuthToken, 5)
+		requireCleared(t, s.who.ServiceToken, 5)
+		requireCleared(t, s.who.Castellan, 16)
+		if args, ok := s.args.(*protocol.StoreKey); ok {
+			requireCleared(t, args.Object.Value, 3)
+		}
+		switch result := s.result.(type) {
+		case *protocol.Object:
+			requireCleared(t, result.Value, 4)
+		case *protocol.KeyList:
+			requireCleared(t, result.Objects[0].Value, 4)
+			requireCleared(t, result.Objects[1].Value, 2)
+		}
+		for _, line := range out.lines {
+			requireCleared(t, line, len(line))
+		}
+	}
+}
+
+func requireCleared(t *testing.T, b []byte, length int) {
+	t.Helper()
+	require.Equal(t, make([]byte, length), []byte(b))
+}
