@@ -2,6 +2,7 @@ package kmip
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 )
@@ -65,7 +66,7 @@ func (c *Client) Run(ctx context.Context, b *Batch) error {
 	} else if refused != nil && (len(b.items) > 1 || refused.Operation == 0) {
 		return refused
 	}
-	placeholder := b.deliver(response, c.server)
+	placeholder := b.deliver(response, c.server, "")
 	if answered := len(response.Items); answered < len(b.items) && response.Items[answered-1].Status == StatusSuccess {
 		c.single = true
 		return c.runSingly(ctx, b, answered, placeholder)
@@ -90,7 +91,7 @@ func (c *Client) runSingly(ctx context.Context, b *Batch, from int, placeholder 
 		if refused := response.refusal(); refused != nil && refused.Operation == 0 {
 			one.items[0].deliver(nil, refused)
 		} else {
-			placeholder = one.deliver(response, c.server)
+			placeholder = one.deliver(response, c.server, placeholder)
 		}
 		if response.Items[0].Status != StatusSuccess && !b.Continue {
 			return nil
@@ -160,7 +161,7 @@ func itemID(i, of int) []byte {
 	if of == 1 {
 		return nil
 	}
-	return []byte{byte(i + 1)}
+	return binary.BigEndian.AppendUint16(nil, uint16(i+1))
 }
 
 // check holds a response against the batch: every answer is to the operation in its place, and there are no more answers
@@ -219,7 +220,7 @@ func (i *ResponseItem) err() *ResultError {
 }
 
 // deliver gives the operations that were answered their results, and returns the ID Placeholder behind them.
-func (b *Batch) deliver(m *ResponseMessage, server string) (placeholder string) {
+func (b *Batch) deliver(m *ResponseMessage, server, placeholder string) string {
 	for i := range m.Items {
 		answer := &m.Items[i]
 		if answer.Status != StatusSuccess {

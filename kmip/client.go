@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -29,24 +30,34 @@ type Config struct {
 // goroutine at a time. Close it after use.
 type Client struct {
 	config  Config
-	version Version
-	settled bool // the server has answered in this version
-
 	conn    *tls.Conn
-	server  string
 	coder   ttlv.Coder
 	request []byte
 	replies [][]byte
+
+	server  string
+	version Version
+	settled bool // the server has answered in this version
 	single  bool // the server takes one operation a message
 }
 
 // NewClient makes a client. It does not connect yet.
 func NewClient(config Config) *Client {
-	c := &Client{config: config, version: config.Version, settled: config.Version != 0}
-	if !c.settled {
-		c.version = Versions()[0]
-	}
+	c := &Client{config: config, request: make([]byte, 0, firstRequest)}
+	c.meet("")
 	return c
+}
+
+// firstRequest is the room for requests, in bytes, that a client begins with: enough for all but the largest objects,
+// since a buffer that grows leaves copies that [Client.Forget] does not reach.
+const firstRequest = 4096
+
+// meet begins with a server, of which nothing is known yet.
+func (c *Client) meet(server string) {
+	c.server, c.version, c.settled, c.single = server, c.config.Version, true, false
+	if c.version == 0 {
+		c.version, c.settled = Versions()[0], false
+	}
 }
 
 // Server is the host that is connected, or was last: "" before the first connection.
@@ -146,10 +157,14 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// exchange sends the batch once, in the version given, and returns a response that fits it.
+// exchange sends the batch once, in the version given or, where that is 0, in the one in use with the server that the
+// client then is connected to. It returns a response that fits the batch.
 func (c *Client) exchange(ctx context.Context, b *Batch, v Version) (*ResponseMessage, error) {
 	if err := c.connect(ctx); err != nil {
 		return nil, err
+	}
+	if v == 0 {
+		v = c.version
 	}
 	var err error
 	if c.request, err = b.message(v, c.config.Credentials).Append(&c.coder, c.request[:0]); err != nil {
@@ -177,7 +192,7 @@ func (c *Client) roundTrip(ctx context.Context, request []byte) ([]byte, error) 
 	stop := c.bound(ctx)
 	defer stop()
 	if _, err := c.conn.Write(request); err != nil {
-		return nil, &TransportError{Server: c.server, Sent: true, Err: timeoutOf(ctx, explain(err))}
+		return nil, c.lost(ctx, err)
 	}
 	reply, err := ttlv.ReadMessage(c.conn, ttlv.TagResponseMessage, MaxResponse)
 	var bad *ttlv.Error
@@ -185,9 +200,19 @@ func (c *Client) roundTrip(ctx context.Context, request []byte) ([]byte, error) 
 	case errors.As(err, &bad):
 		return nil, &BadResponseError{Server: c.server, Err: err}
 	case err != nil:
-		return nil, &TransportError{Server: c.server, Sent: true, Err: timeoutOf(ctx, explain(err))}
+		return nil, c.lost(ctx, err)
 	}
 	return reply, nil
+}
+
+// lost is the error of an exchange that broke off. A server that refuses the client's certificate says so, in TLS 1.3,
+// where its answer is expected; what was sent was not executed then.
+func (c *Client) lost(ctx context.Context, err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("the server closed the connection: %w", err)
+	}
+	err = explain(timeoutOf(ctx, err))
+	return &TransportError{Server: c.server, Sent: !isPermanent(err), Err: err}
 }
 
 // bound makes the connection's reads and writes end with the context. The function returned lifts the bound.
@@ -198,9 +223,20 @@ func (c *Client) bound(ctx context.Context) (stop func()) {
 	if ctx.Done() == nil {
 		return func() {}
 	}
-	cancel := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	return func() { cancel() }
+	done := make(chan struct{})
+	cancel := context.AfterFunc(ctx, func() {
+		_ = conn.SetDeadline(past)
+		close(done)
+	})
+	return func() {
+		if !cancel() {
+			<-done // lest it end the next exchange
+		}
+	}
 }
+
+// past is a deadline that is over.
+var past = time.Unix(1, 0)
 
 // timeoutOf prefers the context's own words where it was the context that ended an exchange.
 func timeoutOf(ctx context.Context, err error) error {

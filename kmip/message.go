@@ -53,6 +53,7 @@ func (m *RequestMessage) Append(c *ttlv.Coder, buf []byte) ([]byte, error) {
 
 // Decode reads a request, which it then aliases.
 func (m *RequestMessage) Decode(c *ttlv.Coder, msg []byte) error {
+	*m = RequestMessage{}
 	return c.Decode(msg, ttlv.TagRequestMessage, m.fields)
 }
 
@@ -107,7 +108,11 @@ func (i *RequestItem) fields(c *ttlv.Coder) {
 	if c.Reading() {
 		i.Payload = i.Operation.newRequest()
 	}
-	payload(c, ttlv.TagRequestPayload, i.Payload)
+	if i.Payload != nil {
+		c.Struct(ttlv.TagRequestPayload, i.Payload.fields)
+	} else {
+		unread(c, ttlv.TagRequestPayload)
+	}
 	if c.Present(ttlv.TagMessageExtension, i.Extension != nil) {
 		if i.Extension == nil {
 			i.Extension = new(MessageExtension)
@@ -156,6 +161,7 @@ func (m *ResponseMessage) Append(c *ttlv.Coder, buf []byte) ([]byte, error) {
 
 // Decode reads a response, which it then aliases.
 func (m *ResponseMessage) Decode(c *ttlv.Coder, msg []byte) error {
+	*m = ResponseMessage{}
 	return c.Decode(msg, ttlv.TagResponseMessage, m.fields)
 }
 
@@ -182,16 +188,15 @@ func (i *ResponseItem) fields(c *ttlv.Coder) {
 	if c.Reading() && i.Status == StatusSuccess {
 		i.Payload = i.Operation.newResponse()
 	}
-	if i.Payload != nil && c.Present(ttlv.TagResponsePayload, true) {
-		payload(c, ttlv.TagResponsePayload, i.Payload)
+	if i.Payload != nil {
+		c.Struct(ttlv.TagResponsePayload, i.Payload.fields)
 	}
 }
 
-// payload is an operation's payload. That of an operation unknown here is left for the server to refuse.
-func payload(c *ttlv.Coder, tag ttlv.Tag, p Payload) {
-	if p != nil {
-		c.Struct(tag, p.fields)
-	} else if v := (ttlv.Value{}); c.Present(tag, false) {
+// unread passes over the payload of an operation unknown here, which is the server's to refuse.
+func unread(c *ttlv.Coder, tag ttlv.Tag) {
+	var v ttlv.Value
+	if c.Present(tag, false) {
 		c.Value(tag, &v)
 	}
 }

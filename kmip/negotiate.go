@@ -9,7 +9,7 @@ import (
 // when it is not, the server is asked (section 4.26), and where it does not say, the other versions are tried in turn. A
 // refused message was not executed, so sending it again does no harm.
 func (c *Client) negotiated(ctx context.Context, b *Batch) (*ResponseMessage, error) {
-	response, err := c.exchange(ctx, b, c.version)
+	response, err := c.exchange(ctx, b, 0)
 	if err != nil || c.settled {
 		return response, err
 	}
@@ -17,9 +17,7 @@ func (c *Client) negotiated(ctx context.Context, b *Batch) (*ResponseMessage, er
 		c.settled = true
 		return response, nil
 	}
-	if said, err := c.discover(ctx, response.Header.Version); err != nil {
-		return nil, err
-	} else if said != nil {
+	if said := c.discover(ctx, response.Header.Version); said != nil {
 		return c.settle(ctx, b, response, said)
 	}
 	return c.tryVersions(ctx, b, response)
@@ -32,19 +30,19 @@ func (m *ResponseMessage) otherVersion(asked Version) bool {
 		(m.Header.Version != asked || refused.Reason == UnsupportedProtocolVersion)
 }
 
-// discover asks for the server's versions in a version that it may understand. The answer is nil where it does not say.
-func (c *Client) discover(ctx context.Context, hint Version) ([]Version, error) {
+// discover asks for the server's versions in a version that it may understand. The answer is nil where it does not say,
+// whether it refuses, hangs up or answers nonsense: there are servers for each.
+func (c *Client) discover(ctx context.Context, hint Version) []Version {
 	var b Batch
 	result := Add(&b, &DiscoverVersions{})
 	response, err := c.exchange(ctx, &b, max(hint, OpDiscoverVersions.Since()))
 	if err != nil {
-		return nil, err
+		return nil
 	}
-	b.deliver(response, c.server)
-	if result.Err != nil {
-		return nil, nil
+	if b.deliver(response, c.server, ""); result.Err != nil {
+		return nil
 	}
-	return result.Response.Versions, nil
+	return result.Response.Versions
 }
 
 // settle takes the first of our versions that the server said it speaks.

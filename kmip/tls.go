@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -43,11 +45,14 @@ func (c *Client) connect(ctx context.Context) error {
 		return nil
 	}
 	c.disconnect()
-	var failed []error
+	var failed hostErrors
 	for _, address := range c.config.Hosts {
 		conn, err := c.dial(ctx, address)
 		if err == nil {
-			c.conn, c.server = conn, address
+			if address != c.server {
+				c.meet(address)
+			}
+			c.conn = conn
 			return nil
 		}
 		failed = append(failed, &TransportError{Server: address, Err: err})
@@ -59,11 +64,34 @@ func (c *Client) connect(ctx context.Context) error {
 }
 
 // unreachable is one error for all hosts that failed.
-func unreachable(failed []error) error {
+func unreachable(failed hostErrors) error {
 	if len(failed) == 1 {
 		return failed[0]
 	}
-	return &TransportError{Server: "any of the hosts", Err: errors.Join(failed...)}
+	return &TransportError{Server: "any of the hosts", Err: failed}
+}
+
+// hostErrors is why each of several hosts could not be reached.
+type hostErrors []*TransportError
+
+func (e hostErrors) Error() string {
+	if len(e) == 0 {
+		return "there are none"
+	}
+	texts := make([]string, len(e))
+	for i, host := range e {
+		texts[i] = host.Server + ": " + host.Err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Unwrap gives the errors of the hosts, in order.
+func (e hostErrors) Unwrap() []error {
+	all := make([]error, len(e))
+	for i, host := range e {
+		all[i] = host
+	}
+	return all
 }
 
 // dial connects to one host, within the connection's own timeout.
@@ -80,9 +108,7 @@ func (c *Client) dial(ctx context.Context, address string) (*tls.Conn, error) {
 		return nil, timeoutOf(ctx, err)
 	}
 	conn := tls.Client(raw, c.config.TLS.config(host))
-	deadline, _ := ctx.Deadline()
-	_ = raw.SetDeadline(deadline)
-	if err := conn.Handshake(); err != nil {
+	if err := conn.HandshakeContext(ctx); err != nil {
 		raw.Close()
 		return nil, c.config.TLS.explain(timeoutOf(ctx, err), conn)
 	}
@@ -90,24 +116,31 @@ func (c *Client) dial(ctx context.Context, address string) (*tls.Conn, error) {
 }
 
 // hungUp tells whether the server has closed a connection that was idle, or said something unasked, which is the same:
-// what would be written now could not be answered. It looks without reading.
+// the next answer read could be one to an earlier request. It looks at what the TLS connection has read already, then at
+// what waits in the socket.
 func hungUp(conn *tls.Conn) bool {
-	sys, ok := conn.NetConn().(syscall.Conn)
-	if !ok {
-		return false
-	}
-	raw, err := sys.SyscallConn()
-	if err != nil {
+	_ = conn.SetReadDeadline(past)
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		return true
 	}
-	quiet := false
+	_ = conn.SetReadDeadline(time.Time{})
+	sys, ok := conn.NetConn().(syscall.Conn)
+	return !ok || !quiet(sys)
+}
+
+// quiet tells whether a socket is open and has nothing to read.
+func quiet(sys syscall.Conn) (quiet bool) {
+	raw, err := sys.SyscallConn()
+	if err != nil {
+		return false
+	}
 	err = raw.Read(func(fd uintptr) bool {
 		var b [1]byte
 		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		quiet = err == syscall.EAGAIN
 		return true
 	})
-	return err != nil || !quiet
+	return err == nil && quiet
 }
 
 // HandshakeError is a TLS handshake that failed for a reason that trying again will not mend.
@@ -121,8 +154,12 @@ func (e *HandshakeError) Error() string { return e.Err.Error() + "; " + e.Advice
 // Unwrap gives the cause.
 func (e *HandshakeError) Unwrap() error { return e.Err }
 
-// isPermanent tells errors that come again however often one tries.
+// isPermanent tells errors that come again however often one tries: of several hosts, where each has one.
 func isPermanent(err error) bool {
+	var hosts hostErrors
+	if errors.As(err, &hosts) {
+		return !slices.ContainsFunc(hosts, func(e *TransportError) bool { return !isPermanent(e.Err) })
+	}
 	var handshake *HandshakeError
 	return errors.As(err, &handshake)
 }
@@ -148,7 +185,7 @@ func (t *TLS) explain(err error, conn *tls.Conn) error {
 
 // explainAlert says what to do about the server's own complaints (RFC 8446 section 6.2).
 func (t *TLS) explainAlert(err error) error {
-	if alert, ok := alertOf(err); ok && (alert == alertHandshakeFailure || alert == alertInsufficientSecurity) {
+	if alerted(err, alertHandshakeFailure, alertInsufficientSecurity) {
 		return &HandshakeError{"the server accepts none of the suites offered: " + strings.Join(t.offered(), ", ") +
 			"; an old server needs its own named in tls_ciphers", err}
 	}
@@ -161,46 +198,30 @@ func (t *TLS) explainAlert(err error) error {
 // explain says what to do about a server that does not take our certificate; in TLS 1.3 it says so only after the
 // handshake.
 func explain(err error) error {
-	if alert, ok := alertOf(err); ok && alert.aboutCertificate() {
+	if alerted(err, certificateAlerts[:]...) {
 		return &HandshakeError{"the server does not accept the certificate in certfile", err}
 	}
 	return err
 }
 
-// alert is a TLS alert's number (RFC 8446 section 6).
-type alert uint8
-
+// The alerts that say something to an operator (RFC 8446 section 6).
 const (
-	alertHandshakeFailure     alert = 40
-	alertBadCertificate       alert = 42
-	alertCertificateUnknown   alert = 46
-	alertUnknownCA            alert = 48
-	alertAccessDenied         alert = 49
-	alertInsufficientSecurity alert = 71
-	alertCertificateRequired  alert = 116
+	alertHandshakeFailure     tls.AlertError = 40
+	alertInsufficientSecurity tls.AlertError = 71
 )
 
-func (a alert) aboutCertificate() bool {
-	return a >= alertBadCertificate && a <= alertCertificateUnknown || a == alertUnknownCA || a == alertAccessDenied ||
-		a == alertCertificateRequired
-}
+// certificateAlerts are those by which a server refuses a client's certificate: bad, unsupported, revoked, expired or
+// unknown certificate, unknown CA, access denied, certificate required.
+var certificateAlerts = [...]tls.AlertError{42, 43, 44, 45, 46, 48, 49, 116}
 
-// alertOf is the alert that the server sent.
-func alertOf(err error) (alert, bool) {
+// alerted tells whether the server sent one of these alerts. crypto/tls has a type of its own for them, which it keeps
+// to itself, with the texts of [tls.AlertError].
+func alerted(err error, alerts ...tls.AlertError) bool {
 	var remote *net.OpError
-	var sent tls.AlertError
-	if errors.As(err, &sent) {
-		return alert(sent), true
-	}
 	if !errors.As(err, &remote) || remote.Op != "remote error" {
-		return 0, false
+		return false
 	}
-	for a := range alert(128) { // crypto/tls keeps the number to itself, but for QUIC, and gives the text
-		if tls.AlertError(a).Error() == remote.Err.Error() {
-			return a, true
-		}
-	}
-	return 0, false
+	return slices.ContainsFunc(alerts, func(a tls.AlertError) bool { return a.Error() == remote.Err.Error() })
 }
 
 // offered are the names of the suites that the client offers.

@@ -12,35 +12,34 @@ import (
 	"kmip-keymgr/ttlv"
 )
 
-// description is what a new object records besides its value: its unique Name and whom it belongs to.
+// description is what a new object records besides its value: its unique Name and where it came from.
 type description struct {
-	name       string // a UUID that this object alone has
-	attributes kmip.Attributes
+	name   string // a UUID that this object alone has
+	record record
+	others kmip.Attributes
 }
 
-// describe describes a new object. Castellan's name is recorded apart from the unique one.
+// describe describes a new object.
 func (m *Manager) describe(who *protocol.Context, name string, expiration *time.Time) *description {
-	d := &description{name: protocol.NewUUID()}
-	d.attributes = append(d.attributes, kmip.NameAttribute(d.name))
-	if who != nil {
-		d.record(namespaceProject, who.ProjectID)
-		d.record(namespaceUser, who.UserID)
-		d.record(namespaceRequest, who.RequestID)
-	}
-	d.record(namespaceName, name)
+	d := &description{name: protocol.NewUUID(), record: newRecord(who, name)}
 	if m.config.ObjectGroup != "" {
-		d.attributes = append(d.attributes, kmip.TextAttribute(ttlv.TagObjectGroup, m.config.ObjectGroup))
+		d.others = append(d.others, kmip.TextAttribute(ttlv.TagObjectGroup, m.config.ObjectGroup))
 	}
 	if expiration != nil {
-		d.attributes = append(d.attributes, kmip.TimeAttribute(ttlv.TagDeactivationDate, *expiration))
+		d.others = append(d.others, kmip.TimeAttribute(ttlv.TagDeactivationDate, *expiration))
 	}
 	return d
 }
 
-func (d *description) record(namespace, data string) {
-	if data != "" {
-		d.attributes = append(d.attributes, kmip.ApplicationAttribute(namespace, data))
+// attributes are the description as the server takes it.
+func (m *Manager) attributes(d *description) kmip.Attributes {
+	list := kmip.Attributes{kmip.NameAttribute(d.name)}
+	if m.single {
+		list = append(list, d.record.single()...)
+	} else {
+		list = append(list, d.record.attributes()...)
 	}
+	return append(list, d.others...)
 }
 
 // spec is what kind of key it is. Every Create and Register carries all of it, since servers insist.
@@ -59,8 +58,8 @@ func newSpec(algorithm string, length int) (*spec, error) {
 	return &spec{a, length, symmetricUsage(a)}, nil
 }
 
-func (s *spec) attributes(d *description) kmip.Attributes {
-	list := make(kmip.Attributes, 0, len(d.attributes)+3)
+func (s *spec) attributes() kmip.Attributes {
+	var list kmip.Attributes
 	if s.algorithm != 0 {
 		list = append(list, kmip.EnumAttribute(ttlv.TagCryptographicAlgorithm, s.algorithm))
 	}
@@ -70,22 +69,16 @@ func (s *spec) attributes(d *description) kmip.Attributes {
 	if s.usage != 0 {
 		list = append(list, kmip.IntAttribute(ttlv.TagCryptographicUsageMask, s.usage))
 	}
-	return append(list, d.attributes...)
+	return list
 }
 
 // create makes a symmetric key, here if the server does not make keys of that length, and returns its key id.
 func (m *Manager) create(ctx context.Context, s *spec, d *description) (string, error) {
-	request := &kmip.Create{ObjectType: kmip.SymmetricKeyObject, Attributes: s.attributes(d)}
-	id, err := m.make(ctx, d, m.config.Activate, func(b *kmip.Batch) func() (string, error) {
-		result := kmip.Add(b, request)
-		return func() (string, error) {
-			if result.Err != nil {
-				return "", result.Err
-			}
-			return result.Response.UniqueIdentifier, nil
-		}
+	id, err := m.make(ctx, d, m.config.Activate, func(b *kmip.Batch, described kmip.Attributes) func() (string, error) {
+		request := &kmip.Create{ObjectType: kmip.SymmetricKeyObject, Attributes: append(s.attributes(), described...)}
+		return identifier(kmip.Add(b, request), func(r *kmip.CreateResponse) string { return r.UniqueIdentifier })
 	})
-	if err != nil && s.isXTS() && refusesLength(err) {
+	if err != nil && s.isXTS() && isRefused(err) {
 		return m.generate(ctx, s, d)
 	}
 	return id, err
@@ -94,21 +87,6 @@ func (m *Manager) create(ctx context.Context, s *spec, d *description) (string, 
 // isXTS tells the lengths that are two AES keys in one, as dm-crypt's XTS mode takes them. A server that knows AES alone
 // has no such length, but stores the key.
 func (s *spec) isXTS() bool { return s.algorithm == kmip.AES && (s.length == 384 || s.length == 512) }
-
-// refusesLength tells the reasons by which servers refuse a key length.
-func refusesLength(err error) bool {
-	var refused *kmip.ResultError
-	if !errors.As(err, &refused) {
-		return false
-	}
-	switch refused.Reason {
-	case kmip.InvalidField, kmip.InvalidAttributeValue, kmip.InvalidAttribute, kmip.NumericRange, kmip.IllegalOperation,
-		kmip.CryptographicFailure, kmip.BadCryptographicParameters, kmip.UnsupportedCryptographicParameters,
-		kmip.FeatureNotSupported, kmip.OperationNotSupported, kmip.InvalidMessage, kmip.GeneralFailure:
-		return true
-	}
-	return false
-}
 
 // generate makes the key here and registers it.
 func (m *Manager) generate(ctx context.Context, s *spec, d *description) (string, error) {
@@ -128,24 +106,61 @@ func (m *Manager) store(ctx context.Context, o *protocol.Object, d *description)
 }
 
 func (m *Manager) register(ctx context.Context, object *kmip.Object, s *spec, d *description) (string, error) {
-	request := &kmip.Register{Object: *object, Attributes: s.attributes(d)}
 	activate := m.config.Activate && object.Type != kmip.OpaqueObject // which has no State (section 3.22)
-	return m.make(ctx, d, activate, func(b *kmip.Batch) func() (string, error) {
-		result := kmip.Add(b, request)
-		return func() (string, error) {
-			if result.Err != nil {
-				return "", result.Err
-			}
-			return result.Response.UniqueIdentifier, nil
-		}
+	return m.make(ctx, d, activate, func(b *kmip.Batch, described kmip.Attributes) func() (string, error) {
+		request := &kmip.Register{Object: *object, Attributes: append(s.attributes(), described...)}
+		return identifier(kmip.Add(b, request), func(r *kmip.RegisterResponse) string { return r.UniqueIdentifier })
 	})
 }
 
-// make sends a Create or Register, which add puts into the batch, has the new object activated in the same round trip, and
-// returns its key id.
-func (m *Manager) make(ctx context.Context, d *description, activate bool, add func(*kmip.Batch) func() (string, error)) (string, error) {
+// identifier reads the identifier of a new object out of the result that will say it.
+func identifier[R any](result *kmip.Result[R], of func(*R) string) func() (string, error) {
+	return func() (string, error) {
+		if result.Err != nil {
+			return "", result.Err
+		}
+		return of(result.Response), nil
+	}
+}
+
+// adder puts into a batch what makes an object with those attributes, and returns what tells its identifier afterwards.
+type adder func(b *kmip.Batch, described kmip.Attributes) func() (string, error)
+
+// make makes an object as its description says and returns its key id. A server may take no more than one instance of an
+// attribute in a request, as PyKMIP's does in 2.0: what it refused is tried once more in that form.
+func (m *Manager) make(ctx context.Context, d *description, activate bool, add adder) (string, error) {
+	id, err := m.makeOnce(ctx, d, activate, add)
+	if err == nil || m.single || !isRefused(err) || len(d.record.attributes()) < 2 {
+		return id, err
+	}
+	m.single = true
+	if id, again := m.makeOnce(ctx, d, activate, add); again == nil || !isRefused(again) {
+		return id, again
+	}
+	m.single = false
+	return "", err
+}
+
+// isRefused tells the reasons by which servers refuse what an object should be.
+func isRefused(err error) bool {
+	var refused *kmip.ResultError
+	if !errors.As(err, &refused) {
+		return false
+	}
+	switch refused.Reason {
+	case kmip.InvalidField, kmip.InvalidAttributeValue, kmip.InvalidAttribute, kmip.NumericRange, kmip.IllegalOperation,
+		kmip.CryptographicFailure, kmip.BadCryptographicParameters, kmip.UnsupportedCryptographicParameters,
+		kmip.MultiValuedAttribute, kmip.IndexOutOfBounds, kmip.FeatureNotSupported, kmip.OperationNotSupported,
+		kmip.InvalidMessage, kmip.GeneralFailure:
+		return true
+	}
+	return false
+}
+
+// makeOnce makes an object and has it activated in the same round trip.
+func (m *Manager) makeOnce(ctx context.Context, d *description, activate bool, add adder) (string, error) {
 	var b kmip.Batch
-	made := add(&b)
+	made := add(&b, m.attributes(d))
 	var active *kmip.Result[kmip.ActivateResponse]
 	if activate {
 		active = kmip.Add(&b, &kmip.Activate{})

@@ -69,8 +69,7 @@ func (m *Manager) visible(who *protocol.Context, f *found) bool {
 	if !m.isolates(who) {
 		return true
 	}
-	owner, ok := f.attributes.ApplicationData(namespaceProject)
-	return ok && owner == who.ProjectID
+	return recordOf(f.attributes).Project == who.ProjectID
 }
 
 // isolates tells whether the caller is kept to one project's objects.
@@ -180,8 +179,7 @@ func (f *found) object(keyID string) (*protocol.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &protocol.Object{Type: kind, ID: keyID, State: f.state()}
-	o.Name, _ = f.attributes.ApplicationData(namespaceName)
+	o := &protocol.Object{Type: kind, ID: keyID, Name: recordOf(f.attributes).Name, State: f.state()}
 	if at, ok := f.attributes.Time(ttlv.TagInitialDate); ok {
 		o.Created = at.Unix()
 	}

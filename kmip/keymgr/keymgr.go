@@ -9,8 +9,8 @@
 //
 // # Owners
 //
-// An object records who asked for it as Application Specific Information, one instance a namespace (see the constants
-// below). In standalone mode with project isolation, a caller with a project sees the objects of that project and no
+// An object records who asked for it as Application Specific Information: openstack-project-id, openstack-user-id,
+// openstack-request-id, and openstack-name, Castellan's name for it, which need not be unique. In standalone mode with project isolation, a caller with a project sees the objects of that project and no
 // others; a caller without one is the service itself and sees all. An object of another project is not found, in the
 // same words as one that does not exist.
 package keymgr
@@ -21,14 +21,6 @@ import (
 
 	"kmip-keymgr/kmip"
 	"kmip-keymgr/protocol"
-)
-
-// The namespaces under which an object records its owner (Application Specific Information, KMIP 1.4 section 3.36).
-const (
-	namespaceProject = "openstack-project-id"
-	namespaceUser    = "openstack-user-id"
-	namespaceName    = "openstack-name" // Castellan's name, which need not be unique
-	namespaceRequest = "openstack-request-id"
 )
 
 // Config is how a Manager behaves.
@@ -43,10 +35,13 @@ type Config struct {
 type Manager struct {
 	config Config
 	client *kmip.Client
+	single bool // the server takes one instance of Application Specific Information
 }
 
 // New makes a manager. The client stays the caller's to close.
-func New(client *kmip.Client, config Config) *Manager { return &Manager{config, client} }
+func New(client *kmip.Client, config Config) *Manager {
+	return &Manager{config: config, client: client}
+}
 
 // begin bounds an operation. What it returns ends it, and overwrites the messages that were exchanged.
 func (m *Manager) begin(ctx context.Context) (context.Context, func()) {

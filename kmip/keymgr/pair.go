@@ -16,7 +16,7 @@ func (m *Manager) CreateKeyPair(ctx context.Context, who *protocol.Context, args
 		return nil, err
 	}
 	private, public := m.describe(who, args.Name, args.Expiration), m.describe(who, args.Name, args.Expiration)
-	made, err := kmip.Do(ctx, m.client, pairRequest(s, private, public))
+	made, err := kmip.Do(ctx, m.client, m.pairRequest(s, private, public))
 	if err != nil {
 		return nil, m.fail(m.perhapsMade(err, private))
 	}
@@ -27,12 +27,11 @@ func (m *Manager) CreateKeyPair(ctx context.Context, who *protocol.Context, args
 }
 
 // pairRequest gives both halves the algorithm and length, and each its own use and description.
-func pairRequest(s *spec, private, public *description) *kmip.CreateKeyPair {
-	common := &spec{algorithm: s.algorithm, length: s.length}
+func (m *Manager) pairRequest(s *spec, private, public *description) *kmip.CreateKeyPair {
 	return &kmip.CreateKeyPair{
-		Common:  common.attributes(&description{}),
-		Private: (&spec{usage: kmip.UsageSign | kmip.UsageDecrypt}).attributes(private),
-		Public:  (&spec{usage: kmip.UsageVerify | kmip.UsageEncrypt}).attributes(public),
+		Common:  (&spec{algorithm: s.algorithm, length: s.length}).attributes(),
+		Private: append((&spec{usage: kmip.UsageSign | kmip.UsageDecrypt}).attributes(), m.attributes(private)...),
+		Public:  append((&spec{usage: kmip.UsageVerify | kmip.UsageEncrypt}).attributes(), m.attributes(public)...),
 	}
 }
 

@@ -1,0 +1,74 @@
+package keymgr
+
+import (
+	"encoding/json"
+
+	"kmip-keymgr/kmip"
+	"kmip-keymgr/protocol"
+)
+
+// record is what an object says of where it came from. It is kept as Application Specific Information (KMIP 1.4 section
+// 3.36), one instance a namespace.
+type record struct {
+	Project string `json:"openstack-project-id,omitempty"`
+	User    string `json:"openstack-user-id,omitempty"`
+	Name    string `json:"openstack-name,omitempty"` // Castellan's, which need not be unique
+	Request string `json:"openstack-request-id,omitempty"`
+}
+
+// namespaceAll holds a whole record as JSON, for servers that take one instance and no more.
+const namespaceAll = "openstack"
+
+// field is one fact of a record under its namespace.
+type field struct {
+	namespace string
+	data      *string
+}
+
+func (r *record) fields() [4]field {
+	return [...]field{
+		{"openstack-project-id", &r.Project},
+		{"openstack-user-id", &r.User},
+		{"openstack-name", &r.Name},
+		{"openstack-request-id", &r.Request},
+	}
+}
+
+// newRecord is the record of an object that the caller makes.
+func newRecord(who *protocol.Context, name string) record {
+	if who == nil {
+		return record{Name: name}
+	}
+	return record{who.ProjectID, who.UserID, name, who.RequestID}
+}
+
+// attributes are one instance a fact.
+func (r *record) attributes() kmip.Attributes {
+	var list kmip.Attributes
+	for _, f := range r.fields() {
+		if *f.data != "" {
+			list = append(list, kmip.ApplicationAttribute(f.namespace, *f.data))
+		}
+	}
+	return list
+}
+
+// single is the whole record in one instance.
+func (r *record) single() kmip.Attributes {
+	text, _ := json.Marshal(r) // texts always marshal
+	return kmip.Attributes{kmip.ApplicationAttribute(namespaceAll, string(text))}
+}
+
+// recordOf is the record that an object shows, in either form.
+func recordOf(shown kmip.Attributes) record {
+	var r record
+	if all, ok := shown.ApplicationData(namespaceAll); ok {
+		_ = json.Unmarshal([]byte(all), &r) // what is no record of ours records nothing
+	}
+	for _, f := range r.fields() {
+		if data, ok := shown.ApplicationData(f.namespace); ok {
+			*f.data = data
+		}
+	}
+	return r
+}
