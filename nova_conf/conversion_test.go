@@ -2,8 +2,10 @@ package novaconf
 
 import (
 	"encoding/json"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -59,8 +61,8 @@ func convertHere(kind, text, judged string) (value, class string, err error) {
 }
 
 func classOf(classes map[string]bool) string {
-	for class, applies := range classes {
-		if applies {
+	for _, class := range slices.Sorted(maps.Keys(classes)) {
+		if classes[class] {
 			return class
 		}
 	}

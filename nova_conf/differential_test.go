@@ -39,12 +39,11 @@ var refusals = []struct {
 	applies func(judgedText) bool
 }{
 	{"an option of Nova's that nothing sets", errUnknown.Error(), func(j judgedText) bool { return j.Unset }},
-	{"a reference to config_file, config_dir or config_source", errOwn.Error(), always},
-	{"an option of [DEFAULT] named like a section", errGroup.Error(), always},
-	{"a very long chain of references", errTooDeep.Error(), always},
+	{"a reference to config_file, config_dir or config_source", errOwn.Error(), hasText},
+	{"an option of [DEFAULT] named like a section", errGroup.Error(), hasText},
 }
 
-func always(judgedText) bool { return true }
+func hasText(j judgedText) bool { return j.Text != nil }
 
 func refusal(err error, judged judgedText) string {
 	for _, class := range refusals {
@@ -136,7 +135,7 @@ func TestSameAsOsloConfig(t *testing.T) {
 	home := t.TempDir()
 	texts := handWritten()
 	require.Greater(t, len(texts), 150)
-	g := grammar{rand.New(rand.NewPCG(12, 2))}
+	g := grammar{rand.New(rand.NewPCG(1, 2))}
 	var all []comparison
 	for i := range len(texts) + 3000 {
 		var text string

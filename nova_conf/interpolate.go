@@ -19,7 +19,8 @@ var (
 	errTooLong  = errors.New("the text grows too long")
 )
 
-// maxDepth bounds references within references. Python's recursion limit stops oslo.config at about 120.
+// maxDepth bounds references within references. Python's own limit stops oslo.config at about 120,
+// and sooner where the caller is deep already.
 const maxDepth = 100
 
 // value is an effective text. It is secret when any secret went into it.

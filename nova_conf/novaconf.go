@@ -19,9 +19,10 @@
 //
 // # What is refused
 //
-// Everything that oslo.config refuses, and a few things that it takes: text that is not UTF-8, files that are neither
-// regular nor /dev/null, sources of settings other than files and the environment ([DEFAULT] config_source), and values
-// that cannot be honoured.
+// Everything that oslo.config refuses, and a few things that it takes: files that are neither regular nor /dev/null, or
+// longer than 16 MiB; a --config-dir with a * ? or [ in its name, which it would take for a pattern; settings from
+// elsewhere than files and the environment ([DEFAULT] config_source); variables that are not UTF-8; references to
+// oslo.config's own options, and through more than 100 others; and values that cannot be honoured.
 package novaconf
 
 import (

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -286,9 +285,6 @@ func TestChain(t *testing.T) {
 
 // A one-shot program pays for each of these in every call.
 func TestCostsLittle(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("counted on Linux")
-	}
 	dir := t.TempDir()
 	allocations := testing.AllocsPerRun(20, func() {
 		files, err := load(t, dir, "[DEFAULT]\nstate_path=/s\n"+section17)

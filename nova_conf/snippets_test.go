@@ -50,7 +50,7 @@ func handWritten() []string {
 		"[DEFAULT]\nfoo=$kmip.host\n[kmip]\nport=$foo\nhost=k\n", "[DEFAULT]\nfoo=${kmip.port}\n[kmip]\nport=$foo\nhost=k\n", "[other]\nalpha=$beta\nbeta=1\n[kmip]\nhost=$other.alpha\n",
 		"[other]\nalpha=$beta\n[kmip]\nhost=$other.alpha\n", "[other]\nalpha=$foo\n[DEFAULT]\nfoo=1\n[kmip]\nhost=$other.alpha\n", "[other]\nalpha=$my_ip\n[DEFAULT]\nmy_ip=1\n[kmip]\nhost=$other.alpha\n",
 		"[OTHER]\nalpha=1\n[kmip]\nhost=$other.alpha\n", "[OTHER]\nalpha=1\n[kmip]\nhost=$OTHER.alpha\n", "[DEFAULT]\nfoo=1\n[kmip]\nhost=$DEFAULT.foo\n", "[DEFAULT]\nfoo=1\n[kmip]\nhost=$default.foo\n",
-		"[kmip]\nhost=$kmip\n", "[kmip]\nhost=$other\n[other]\n", "[kmip]\nhost=$other\n[DEFAULT]\nother=1\n[other]\n", "[kmip]\nhost=$kmip.port\n", "[kmip]\nhost=$KMIP.port\n", "[kmip]\nhost=${kmip.port}:${ kmip.port }\n",
+		"[kmip]\nhost=$kmip\n", "[kmip]\nhost=$other\n[other]\n", "[DEFAULT]\nfoo=1\n[kmip]\nhost=$foo\n[foo]\n", "[kmip]\nhost=$other\n[DEFAULT]\nother=1\n[other]\n", "[kmip]\nhost=$kmip.port\n", "[kmip]\nhost=$KMIP.port\n", "[kmip]\nhost=${kmip.port}:${ kmip.port }\n",
 		"[kmip]\nnosuch=1\nhost=$nosuch\n", "[kmip]\nmy_ip=1\nhost=$my_ip\n", "[kmip]\nmy_ip=1\nhost=$my_ip\n[DEFAULT]\nmy_ip=2\n", "[kmip]\nnosuch=1\nhost=$kmip.nosuch\n", "[kmip]\nhost=$kmip.foo\n[DEFAULT]\nfoo=2\n",
 		"[kmip]\nhost=$helper\nhelper=$kmip.nosuch\n[DEFAULT]\nfoo=2\n", "[kmip]\nhelper=$port\nport=$kmip.nosuch\n[DEFAULT]\nport=2\n", "[kmip]\nhost=$other.nosuch\n[other]\nalpha=1\n", "[kmip]\nhost=$nosuchgroup.a\n",
 		"[kmip]\nhost=$kmip_service_user.username\n[kmip_service_user]\nusername=u\npassword=p$$w\n", "[kmip]\nusername=$kmip_service_user.password\n[kmip_service_user]\npassword=p$w\n",

@@ -180,19 +180,19 @@ func (d *decoder) number() []byte {
 // has escapes, which the secrets we know have no need of.
 func (d *decoder) quoted() []byte {
 	start := d.at + 1
-	for i := start; i < len(d.text); i++ {
-		switch c := d.text[i]; {
-		case c == '"':
-			d.at = i + 1
-			return d.text[start:i:i]
-		case c == '\\':
-			return d.escaped()
-		}
+	end := start + plain(d.text[start:])
+	switch {
+	case end == len(d.text):
+		d.fail()
+		return nil
+	case d.text[end] != '"':
+		return d.escaped()
 	}
-	d.fail()
-	return nil
+	d.at = end + 1
+	return d.text[start:end:end]
 }
 
+// escaped is quoted for any string at all, the rare one.
 func (d *decoder) escaped() []byte {
 	end := d.at + 1
 	for ; end < len(d.text) && d.text[end] != '"'; end++ {

@@ -54,9 +54,9 @@
 //	check             round_trip                                      see [Check]
 //
 // Required are algorithm, length, object with its type and value, key_id, and consumer with all three fields. The booleans
-// default to false. algorithm is taken in any case. key_id is a UUID in its text form; upper case is folded to lower, and
-// what the helper gives out is lower case. expiration is ISO 8601: a date, or a date and a time with T or a space between,
-// with or without seconds, a fraction and a zone; no zone means UTC.
+// default to false. algorithm is taken in any case; length and bit_length go to 65536. key_id is a UUID in its text form;
+// upper case is folded to lower, and what the helper gives out is lower case. expiration is ISO 8601: a date, or a date and
+// a time with T or a space between, with or without seconds, a fraction and a zone; no zone means UTC.
 //
 // # Object
 //
@@ -83,7 +83,8 @@
 // # Secrets
 //
 // Key bytes, tokens and passwords are types that print their length. The bytes of a request, what was decoded from them
-// and the line of the response are overwritten once the response is written.
+// and the line of the response are overwritten once the response is written; a secret that is spelled with JSON escapes,
+// which hex and tokens have no need of, may leave a copy.
 package protocol
 
 // Version is the one version of the protocol there is.

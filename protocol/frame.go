@@ -120,12 +120,28 @@ type nesting struct {
 
 // scan returns how many bytes of chunk belong to the text: up to the byte that closes it, goes too deep or is wrong.
 func (n *nesting) scan(chunk []byte) int {
-	for i, c := range chunk {
-		if n.step(c); n.depth == 0 || n.depth > MaxDepth || n.wrong {
+	for i := 0; i < len(chunk); i++ {
+		if n.quoted && !n.escaped {
+			i += plain(chunk[i:])
+		}
+		if i == len(chunk) {
+			break
+		}
+		if n.step(chunk[i]); n.depth == 0 || n.depth > MaxDepth || n.wrong {
 			return i + 1
 		}
 	}
 	return len(chunk)
+}
+
+// plain returns how many bytes at the start of p are a string's own: no quote, backslash or control character.
+func plain(p []byte) int {
+	for i, c := range p {
+		if c == '"' || c == '\\' || c < ' ' {
+			return i
+		}
+	}
+	return len(p)
 }
 
 func (n *nesting) step(c byte) {

@@ -279,10 +279,7 @@ func (r *request) member(d *decoder, name []byte) {
 	case "version":
 		d.int(&r.version)
 	case "id":
-		if d.expect('"', "a string") {
-			id := strings.ToValidUTF8(string(d.quoted()), "\uFFFD")
-			r.id = &id
-		}
+		r.decodeID(d)
 	case "op":
 		d.string(&r.op)
 	case "context":
@@ -296,6 +293,16 @@ func (r *request) member(d *decoder, name []byte) {
 		d.int(&r.deadlineMS)
 	default:
 		d.skip()
+	}
+}
+
+func (r *request) decodeID(d *decoder) {
+	if !d.expect('"', "a string") {
+		return
+	}
+	var id string
+	if d.string(&id); d.broken == 0 {
+		r.id = &id
 	}
 }
 
