@@ -67,7 +67,7 @@ func (c *Client) Run(ctx context.Context, b *Batch) error {
 		return refused
 	}
 	placeholder := b.deliver(response, c.server, "")
-	if answered := len(response.Items); answered < len(b.items) && response.Items[answered-1].Status == StatusSuccess {
+	if answered := len(response.Items); answered < len(b.items) && (b.Continue || response.Items[answered-1].Status == StatusSuccess) {
 		c.single = true
 		return c.runSingly(ctx, b, answered, placeholder)
 	}

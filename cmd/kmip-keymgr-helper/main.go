@@ -31,9 +31,7 @@ With "check" it reads nothing and reports what it finds on the way to the key ma
 func main() {
 	noCoreDumps()
 	signal.Ignore(syscall.SIGPIPE) // so that a closed standard output is an error to see
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	status := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
-	stop()
+	status := run(context.Background(), os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
 	os.Exit(int(status))
 }
 

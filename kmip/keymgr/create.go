@@ -126,19 +126,65 @@ func identifier[R any](result *kmip.Result[R], of func(*R) string) func() (strin
 // adder puts into a batch what makes an object with those attributes, and returns what tells its identifier afterwards.
 type adder func(b *kmip.Batch, described kmip.Attributes) func() (string, error)
 
-// make makes an object as its description says and returns its key id. A server may take no more than one instance of an
-// attribute in a request, as PyKMIP's does in 2.0: what it refused is tried once more in that form.
-func (m *Manager) make(ctx context.Context, d *description, activate bool, add adder) (string, error) {
-	id, err := m.makeOnce(ctx, d, activate, add)
-	if err == nil || m.single || !isRefused(err) || len(d.record.attributes()) < 2 {
-		return id, err
+// make makes an object as its description says, Active if it should be, and returns its key id.
+func (m *Manager) make(ctx context.Context, d *description, activate bool, add adder) (keyID string, err error) {
+	var id string
+	var active error
+	err = m.once(ctx, d, func() (err error) {
+		id, active, err = m.makeFitting(ctx, d, activate, add)
+		return err
+	}, func() (bool, error) {
+		id, err = m.identify(ctx, d.name)
+		active = kmip.ErrNotRun
+		return id != "", err
+	})
+	if err != nil {
+		return "", err
+	}
+	if activate {
+		err = m.ensureActive(ctx, id, d, active)
+	}
+	return d.keyID(id), err
+}
+
+// keyID is the key id of the object that got this identifier.
+func (d *description) keyID(id string) string {
+	if protocol.IsUUID(id) {
+		return id
+	}
+	return d.name
+}
+
+// makeFitting makes an object. A server may take no more than one instance of an attribute in a request, as PyKMIP's does
+// in 2.0: what it refused is tried once more in that form.
+func (m *Manager) makeFitting(ctx context.Context, d *description, activate bool, add adder) (id string, active, err error) {
+	id, active, err = m.makeOnce(ctx, d, activate, add)
+	if m.single || !isRefused(err) || len(d.record.attributes()) < 2 {
+		return id, active, err
 	}
 	m.single = true
-	if id, again := m.makeOnce(ctx, d, activate, add); again == nil || !isRefused(again) {
-		return id, again
+	id, active, again := m.makeOnce(ctx, d, activate, add)
+	if isRefused(again) {
+		m.single = false
+		return "", nil, err
 	}
-	m.single = false
-	return "", err
+	return id, active, again
+}
+
+// makeOnce makes an object and has it activated in the same round trip. The second result is how that went.
+func (m *Manager) makeOnce(ctx context.Context, d *description, activate bool, add adder) (id string, active, err error) {
+	var b kmip.Batch
+	made := add(&b, m.attributes(d))
+	activated := &kmip.Result[kmip.ActivateResponse]{}
+	if activate {
+		activated = kmip.Add(&b, &kmip.Activate{})
+	}
+	failed := m.client.Run(ctx, &b)
+	id, err = made()
+	if failed != nil && errors.Is(err, kmip.ErrNotRun) {
+		return "", nil, failed
+	}
+	return id, activated.Err, err
 }
 
 // isRefused tells the reasons by which servers refuse what an object should be.
@@ -155,78 +201,4 @@ func isRefused(err error) bool {
 		return true
 	}
 	return false
-}
-
-// makeOnce makes an object and has it activated in the same round trip.
-func (m *Manager) makeOnce(ctx context.Context, d *description, activate bool, add adder) (string, error) {
-	var b kmip.Batch
-	made := add(&b, m.attributes(d))
-	var active *kmip.Result[kmip.ActivateResponse]
-	if activate {
-		active = kmip.Add(&b, &kmip.Activate{})
-	}
-	failed := m.client.Run(ctx, &b)
-	id, err := made()
-	switch {
-	case errors.Is(err, kmip.ErrNotRun) && failed != nil:
-		return "", m.perhapsMade(failed, d)
-	case err != nil:
-		return "", err
-	case !activate:
-		return d.keyID(id), nil
-	}
-	return d.keyID(id), m.ensureActive(ctx, id, d, active.Err)
-}
-
-// keyID is the key id of the object that got this identifier.
-func (d *description) keyID(id string) string {
-	if protocol.IsUUID(id) {
-		return id
-	}
-	return d.name
-}
-
-// ensureActive sees to an object whose activation ended with err. One that cannot be activated does not stay behind.
-func (m *Manager) ensureActive(ctx context.Context, id string, d *description, err error) error {
-	if err == nil {
-		return nil
-	}
-	if err := m.activate(ctx, id); err != nil {
-		return m.undo(ctx, id, d, err)
-	}
-	return nil
-}
-
-// perhapsMade tells the operator under which Name to look for an object that may have been made.
-func (m *Manager) perhapsMade(err error, d *description) error {
-	e := asError(err)
-	if !e.MaybeExecuted {
-		return err
-	}
-	e.Message += "; the object may exist under the Name " + d.name
-	return e
-}
-
-// activate makes an object Active in a round trip of its own. One that is Active already is well.
-func (m *Manager) activate(ctx context.Context, id string) error {
-	_, err := kmip.Do(ctx, m.client, &kmip.Activate{UniqueIdentifier: id})
-	if err == nil {
-		return nil
-	}
-	got, stateErr := kmip.Do(ctx, m.client, &kmip.GetAttributes{UniqueIdentifier: id, Names: []kmip.AttributeName{{Tag: ttlv.TagState}}})
-	if stateErr == nil && got.Attributes.State() == kmip.Active {
-		return nil
-	}
-	return err
-}
-
-// undo destroys an object that came out wrong, and returns why it was.
-func (m *Manager) undo(ctx context.Context, id string, d *description, why error) error {
-	if err := m.destroy(ctx, id); err != nil && !isNotFound(err) {
-		e := asError(why)
-		e.Message += "; the object stays behind under the Name " + d.name + ", since it could not be destroyed: " + err.Error()
-		e.MaybeExecuted = true
-		return e
-	}
-	return why
 }

@@ -26,32 +26,47 @@ func (m *Manager) delete(ctx context.Context, who *protocol.Context, keyID strin
 // destroy climbs the object's life, in one round trip: Destroy, and where the object is Active, Revoke and Destroy. An
 // object that some servers want revoked before it was ever Active can be revoked as compromised only.
 func (m *Manager) destroy(ctx context.Context, id string) error {
-	first, err := m.climb(ctx, id, kmip.CessationOfOperation)
-	if err != nil || first == nil || isNotFound(first) {
-		return cmpErr(err, first)
-	}
-	second, err := m.climb(ctx, id, kmip.KeyCompromise)
-	if err != nil || second == nil {
+	err := m.climb(ctx, id, kmip.CessationOfOperation)
+	if err == nil || isNotFound(err) || !isResult(err) {
 		return err
 	}
-	return first
+	if m.climb(ctx, id, kmip.KeyCompromise) == nil {
+		return nil
+	}
+	return err
 }
 
-// climb sends Destroy, Revoke and Destroy. The first error says why the object was not destroyed, the second that nobody
-// knows.
-func (m *Manager) climb(ctx context.Context, id string, why kmip.RevocationReasonCode) (refused, lost error) {
+// climb sends Destroy, Revoke and Destroy until there is an answer. An object that is gone after an answer was lost was
+// destroyed by what was not answered.
+func (m *Manager) climb(ctx context.Context, id string, why kmip.RevocationReasonCode) error {
+	err := m.climbOnce(ctx, id, why)
+	for i := 0; isLost(err) && i < maxLooks && ctx.Err() == nil; i++ {
+		if err = m.climbOnce(ctx, id, why); isNotFound(err) {
+			return nil
+		}
+	}
+	return err
+}
+
+func (m *Manager) climbOnce(ctx context.Context, id string, why kmip.RevocationReasonCode) error {
 	b := kmip.Batch{Continue: true}
 	at := kmip.Add(&b, &kmip.Destroy{UniqueIdentifier: id})
 	kmip.Add(&b, &kmip.Revoke{UniqueIdentifier: id, Code: why})
 	then := kmip.Add(&b, &kmip.Destroy{UniqueIdentifier: id})
 	if err := m.client.Run(ctx, &b); err != nil {
-		return nil, err
+		return err
 	}
 	if at.Err == nil || then.Err == nil {
-		return nil, nil
+		return nil
 	}
 	if errors.Is(then.Err, kmip.ErrNotRun) {
-		return at.Err, nil
+		return at.Err
 	}
-	return then.Err, nil
+	return then.Err
+}
+
+// isResult tells a server's own refusal.
+func isResult(err error) bool {
+	var refused *kmip.ResultError
+	return errors.As(err, &refused)
 }

@@ -16,14 +16,37 @@ func (m *Manager) CreateKeyPair(ctx context.Context, who *protocol.Context, args
 		return nil, err
 	}
 	private, public := m.describe(who, args.Name, args.Expiration), m.describe(who, args.Name, args.Expiration)
-	made, err := kmip.Do(ctx, m.client, m.pairRequest(s, private, public))
+	made := new(kmip.CreateKeyPairResponse)
+	err = m.once(ctx, private, func() error {
+		answer, err := kmip.Do(ctx, m.client, m.pairRequest(s, private, public))
+		if err == nil {
+			made = answer
+		}
+		return err
+	}, func() (there bool, err error) {
+		made, err = m.identifyPair(ctx, private, public)
+		return made != nil, err
+	})
 	if err != nil {
-		return nil, m.fail(m.perhapsMade(err, private))
+		return nil, m.fail(err)
 	}
 	if err := m.activatePair(ctx, made, private, public); err != nil {
 		return nil, m.fail(err)
 	}
 	return &protocol.KeyPair{PrivateKeyID: private.keyID(made.Private), PublicKeyID: public.keyID(made.Public)}, nil
+}
+
+// identifyPair finds a pair by the Names of its halves, nil where it was not made.
+func (m *Manager) identifyPair(ctx context.Context, private, public *description) (*kmip.CreateKeyPairResponse, error) {
+	first, err := m.identify(ctx, private.name)
+	if err != nil {
+		return nil, err
+	}
+	second, err := m.identify(ctx, public.name)
+	if err != nil || first == "" || second == "" {
+		return nil, err
+	}
+	return &kmip.CreateKeyPairResponse{Private: first, Public: second}, nil
 }
 
 // pairRequest gives both halves the algorithm and length, and each its own use and description.
