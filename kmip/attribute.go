@@ -131,18 +131,16 @@ func (a *Attribute) attribute(c *ttlv.Coder, v2tag ttlv.Tag) {
 
 // v1 are attributes side by side, in the form of 1.x.
 func (l *Attributes) v1(c *ttlv.Coder) {
-	if !c.Reading() {
-		l.number()
-	}
 	ttlv.List(c, ttlv.TagAttribute, (*[]Attribute)(l), func(c *ttlv.Coder, tag ttlv.Tag, a *Attribute) { c.Struct(tag, a.v1) })
 }
 
-// number gives the instances of an attribute their indices (section 2.1.1) where they have none.
-func (l *Attributes) number() {
-	for i := range *l {
-		for j := range (*l)[:i] {
-			if (*l)[i].Index <= (*l)[j].Index && (*l)[i].AttributeName == (*l)[j].AttributeName {
-				(*l)[i].Index = (*l)[j].Index + 1
+// number gives the instances of an attribute their indices (section 2.1.1) where they have none. That is for attributes
+// of an object to be made: in a Locate an index would ask for that instance, and what was read stays as it was.
+func (l Attributes) number() {
+	for i := range l {
+		for j := range l[:i] {
+			if l[i].Index <= l[j].Index && l[i].AttributeName == l[j].AttributeName {
+				l[i].Index = l[j].Index + 1
 			}
 		}
 	}

@@ -37,6 +37,9 @@ func (notRun) Error() string { return "kmip: not run, since an operation before 
 
 // Add appends an operation and returns where its result will be.
 func Add[R any](b *Batch, request Request[R]) *Result[R] {
+	if makes, ok := any(request).(interface{ number() }); ok {
+		makes.number()
+	}
 	result := &Result[R]{Err: ErrNotRun}
 	b.items = append(b.items, item{request.Operation(), request, func(p Payload, err error) {
 		result.Response, _ = any(p).(*R)
@@ -115,10 +118,14 @@ func (c *Client) retried(ctx context.Context, b *Batch) (*ResponseMessage, error
 // repeatable is the one place that decides whether a batch may be sent again.
 func (b *Batch) repeatable(err error) bool {
 	var lost *TransportError
-	if !errors.As(err, &lost) || isPermanent(lost.Err) {
-		return false
+	var bad *BadResponseError
+	switch {
+	case errors.As(err, &lost):
+		return !isPermanent(lost.Err) && (!lost.Sent || b.safe())
+	case errors.As(err, &bad):
+		return b.safe()
 	}
-	return !lost.Sent || b.safe()
+	return false
 }
 
 func (b *Batch) safe() bool {

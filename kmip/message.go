@@ -205,6 +205,9 @@ func optionalBytes(c *ttlv.Coder, tag ttlv.Tag, b *[]byte) {
 	if c.Present(tag, len(*b) > 0) {
 		c.Bytes(tag, b)
 	}
+	if len(*b) == 0 {
+		*b = nil
+	}
 }
 
 // checkCount holds the header's count against the items that are there.

@@ -134,6 +134,8 @@ func (r *Create) fields(c *ttlv.Coder) {
 	r.Attributes.template(c, ttlv.TagTemplateAttribute, ttlv.TagAttributes)
 }
 
+func (r *Create) number() { r.Attributes.number() }
+
 // CreateResponse names the object made.
 type CreateResponse struct {
 	ObjectType       ObjectType
@@ -155,6 +157,12 @@ func (r *CreateKeyPair) fields(c *ttlv.Coder) {
 	r.Common.optionalTemplate(c, ttlv.TagCommonTemplateAttribute, ttlv.TagCommonAttributes)
 	r.Private.optionalTemplate(c, ttlv.TagPrivateKeyTemplateAttribute, ttlv.TagPrivateKeyAttributes)
 	r.Public.optionalTemplate(c, ttlv.TagPublicKeyTemplateAttribute, ttlv.TagPublicKeyAttributes)
+}
+
+func (r *CreateKeyPair) number() {
+	r.Common.number()
+	r.Private.number()
+	r.Public.number()
 }
 
 // CreateKeyPairResponse names the two halves.
@@ -179,6 +187,8 @@ func (r *Register) fields(c *ttlv.Coder) {
 	r.Attributes.template(c, ttlv.TagTemplateAttribute, ttlv.TagAttributes)
 	r.Object.object(c)
 }
+
+func (r *Register) number() { r.Attributes.number() }
 
 // RegisterResponse names the object stored.
 type RegisterResponse struct{ UniqueIdentifier string }
@@ -404,7 +414,7 @@ func (r *DeleteAttribute) fields(c *ttlv.Coder) {
 		return
 	}
 	current(c, &r.Current)
-	if c.Present(ttlv.TagAttributeReference, r.Current == nil) {
+	if c.Present(ttlv.TagAttributeReference, r.Current == nil || r.Name != (AttributeName{})) {
 		r.Name.reference(c, ttlv.TagAttributeReference)
 	}
 }

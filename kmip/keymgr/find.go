@@ -193,5 +193,9 @@ func (f *found) object(keyID string) (*protocol.Object, error) {
 		return nil, &protocol.Error{Kind: protocol.Unsupported, Message: err.Error()}
 	}
 	o.Value = append(secret.Bytes{}, value...)
-	return o, checkLength(kind, o)
+	if err := checkLength(o); err != nil {
+		o.Clear()
+		return nil, &protocol.Error{Kind: protocol.Internal, Message: "the server's answer is damaged: " + err.Error()}
+	}
+	return o, nil
 }

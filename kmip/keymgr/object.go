@@ -110,8 +110,8 @@ func encodeKey(o *protocol.Object) (*kmip.Object, *spec, error) {
 	if !ok {
 		return nil, nil, invalid("args.object.algorithm: KMIP has no algorithm of that name")
 	}
-	if err := checkLength(o.Type, o); err != nil {
-		return nil, nil, err
+	if err := checkLength(o); err != nil {
+		return nil, nil, invalid("args.object: %v", err)
 	}
 	s := &spec{algorithm: algorithm, length: o.BitLength}
 	object := symmetricObject(s, o.Value)
@@ -164,21 +164,21 @@ func privateFormat(der []byte) kmip.KeyFormatType {
 
 // checkLength holds a key's bytes against the length it claims, so that a key that is cut short is neither stored nor
 // given out. An asymmetric key is measured where its form is known.
-func checkLength(kind protocol.ObjectType, o *protocol.Object) error {
-	if !kind.IsKey() {
-		return nil
-	}
+func checkLength(o *protocol.Object) error {
 	bits := len(o.Value) * 8
-	switch kind {
+	switch o.Type {
+	case protocol.SymmetricKey:
 	case protocol.PublicKey:
 		bits = keyBits(parsePublic(o.Value))
 	case protocol.PrivateKey:
 		bits = keyBits(parsePrivate(o.Value))
-	}
-	if bits == 0 && kind != protocol.SymmetricKey || fits(kind, bits, o.BitLength) {
+	default:
 		return nil
 	}
-	return invalid("the key has %d bits where %d are claimed", bits, o.BitLength)
+	if bits == 0 && o.Type != protocol.SymmetricKey || fits(o.Type, bits, o.BitLength) {
+		return nil
+	}
+	return fmt.Errorf("the key has %d bits where %d are claimed", bits, o.BitLength)
 }
 
 // fits knows that DES keys have parity bits, which some count and some do not.

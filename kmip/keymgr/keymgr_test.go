@@ -1,0 +1,340 @@
+package keymgr_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"kmip-keymgr/internal/secret"
+	"kmip-keymgr/kmip"
+	"kmip-keymgr/kmip/keymgr"
+	"kmip-keymgr/mock"
+	"kmip-keymgr/protocol"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	alice   = &protocol.Context{ProjectID: "project-a", UserID: "alice", RequestID: "req-1"}
+	bob     = &protocol.Context{ProjectID: "project-b", UserID: "bob"}
+	service *protocol.Context
+)
+
+// setting is a kind of server and a manager for it.
+type setting struct {
+	mock   mock.Config
+	kmip   kmip.Version
+	keymgr keymgr.Config
+}
+
+// bench is a manager at work on a mock.
+type bench struct {
+	*keymgr.Manager
+	server *mock.Server
+	t      *testing.T
+}
+
+func start(t *testing.T, s setting) *bench {
+	t.Helper()
+	server, err := mock.Start(s.mock)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Close()) })
+	config := server.Client()
+	config.Version, config.MaxRetries, config.RetryInterval = s.kmip, 3, time.Millisecond
+	client := kmip.NewClient(config)
+	t.Cleanup(func() { client.Close() })
+	s.keymgr.Timeout = 10 * time.Second
+	return &bench{keymgr.New(client, s.keymgr), server, t}
+}
+
+func isolating() keymgr.Config { return keymgr.Config{Activate: true, ProjectIsolation: true} }
+
+func (b *bench) create(who *protocol.Context, bits int) string {
+	b.t.Helper()
+	made, err := b.CreateKey(context.Background(), who, &protocol.CreateKey{Algorithm: "aes", Length: bits, Name: "volume key"})
+	require.NoError(b.t, err)
+	require.True(b.t, protocol.IsUUID(made.KeyID), made.KeyID)
+	return made.KeyID
+}
+
+func (b *bench) store(who *protocol.Context, o *protocol.Object) string {
+	b.t.Helper()
+	made, err := b.StoreKey(context.Background(), who, &protocol.StoreKey{Object: o})
+	require.NoError(b.t, err)
+	require.True(b.t, protocol.IsUUID(made.KeyID), made.KeyID)
+	return made.KeyID
+}
+
+func (b *bench) copy(who *protocol.Context, id string) string {
+	b.t.Helper()
+	made, err := b.CopyKey(context.Background(), who, &protocol.CopyKey{KeyID: id})
+	require.NoError(b.t, err)
+	require.True(b.t, protocol.IsUUID(made.KeyID), made.KeyID)
+	return made.KeyID
+}
+
+func (b *bench) get(who *protocol.Context, id string) *protocol.Object {
+	b.t.Helper()
+	o, err := b.GetKey(context.Background(), who, &protocol.GetKey{KeyID: id})
+	require.NoError(b.t, err)
+	return o
+}
+
+func (b *bench) delete(who *protocol.Context, id string) {
+	b.t.Helper()
+	_, err := b.DeleteKey(context.Background(), who, &protocol.DeleteKey{KeyID: id})
+	require.NoError(b.t, err)
+}
+
+func (b *bench) list(who *protocol.Context) []*protocol.Object {
+	b.t.Helper()
+	l, err := b.ListKeys(context.Background(), who, &protocol.ListKeys{MetadataOnly: true})
+	require.NoError(b.t, err)
+	return l.Objects
+}
+
+// kind is the kind of the error, "" for none.
+func kind(err error) protocol.Kind {
+	if e, ok := err.(*protocol.Error); ok {
+		return e.Kind
+	}
+	if err != nil {
+		return protocol.Kind(fmt.Sprintf("%T", err))
+	}
+	return ""
+}
+
+func passphrase() *protocol.Object {
+	return &protocol.Object{Type: protocol.Passphrase, Name: "pass", Value: secret.Bytes("correct horse")}
+}
+
+// settings are all kinds of servers that there are.
+func settings() map[string]setting {
+	all := map[string]setting{}
+	for _, v := range append(kmip.Versions(), 0) {
+		for _, activate := range []bool{true, false} {
+			for _, decimal := range []bool{false, true} {
+				for _, single := range []bool{false, true} {
+					name := fmt.Sprintf("%v/activate=%v/decimal=%v/single=%v", v, activate, decimal, single)
+					all[name] = setting{
+						mock:   mock.Config{DecimalIDs: decimal, NoBatches: single},
+						kmip:   v,
+						keymgr: keymgr.Config{Activate: activate, ProjectIsolation: true},
+					}
+				}
+			}
+		}
+	}
+	return all
+}
+
+func TestLife(t *testing.T) {
+	for name, s := range settings() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := start(t, s)
+			id := b.create(alice, 256)
+			key := b.get(alice, id)
+			require.Equal(t, "AES", key.Algorithm)
+			require.Equal(t, 256, key.BitLength)
+			require.Len(t, key.Value, 32)
+			require.Equal(t, "volume key", key.Name)
+			require.Equal(t, id, key.ID)
+			require.InDelta(t, time.Now().Unix(), key.Created, 60)
+			require.Equal(t, map[bool]string{true: "active", false: "pre-active"}[s.keymgr.Activate], key.State)
+
+			twin := b.copy(alice, id)
+			require.NotEqual(t, id, twin)
+			require.Equal(t, []byte(key.Value), []byte(b.get(alice, twin).Value))
+
+			stored := b.store(alice, passphrase())
+			require.Equal(t, []byte("correct horse"), []byte(b.get(alice, stored).Value))
+			require.Len(t, b.list(alice), 3)
+
+			for _, id := range []string{id, twin, stored} {
+				b.delete(alice, id)
+				_, err := b.GetKey(context.Background(), alice, &protocol.GetKey{KeyID: id})
+				require.Equal(t, protocol.NotFound, kind(err))
+				_, err = b.DeleteKey(context.Background(), alice, &protocol.DeleteKey{KeyID: id})
+				require.Equal(t, protocol.NotFound, kind(err))
+			}
+			require.Empty(t, b.list(service))
+		})
+	}
+}
+
+// TestRoundTrips counts what each operation costs on a conforming server.
+func TestRoundTrips(t *testing.T) {
+	for _, v := range append(kmip.Versions(), 0) {
+		for _, activate := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%v/activate=%v", v, activate), func(t *testing.T) {
+				b := start(t, setting{kmip: v, keymgr: keymgr.Config{Activate: activate, ProjectIsolation: true}})
+				costs := func(want int, what string, do func()) {
+					t.Helper()
+					before := b.server.Requests()
+					do()
+					require.Equal(t, want, b.server.Requests()-before, what)
+				}
+				var id, twin, stored string
+				costs(1, "create", func() { id = b.create(alice, 256) })
+				costs(1, "store", func() { stored = b.store(alice, passphrase()) })
+				costs(1, "get", func() { b.get(alice, id) })
+				costs(2, "copy", func() { twin = b.copy(alice, id) })
+				costs(1, "delete by the service", func() { b.delete(service, id) })
+				costs(2, "delete by a project, whose the key must be", func() { b.delete(alice, twin) })
+				costs(1, "delete of a passphrase", func() { b.delete(service, stored) })
+			})
+		}
+	}
+}
+
+func TestObjectTypes(t *testing.T) {
+	b := start(t, setting{keymgr: isolating()})
+	private, public, certificate := rsaObjects(t)
+	for _, o := range []*protocol.Object{
+		{Type: protocol.SymmetricKey, Algorithm: "AES", BitLength: 128, Name: "s", Value: bytes.Repeat([]byte{7}, 16)},
+		{Type: protocol.SymmetricKey, Algorithm: "DESede", BitLength: 168, Value: bytes.Repeat([]byte{7}, 24)},
+		{Type: protocol.SymmetricKey, Algorithm: "hmac-sha256", BitLength: 256, Value: bytes.Repeat([]byte{7}, 32)},
+		private, public, certificate, passphrase(),
+		{Type: protocol.OpaqueData, Name: "o", Value: secret.Bytes("anything")},
+	} {
+		want := bytes.Clone(o.Value)
+		id := b.store(alice, o)
+		for _, id := range []string{id, b.copy(alice, id)} {
+			got := b.get(alice, id)
+			require.Equal(t, o.Type, got.Type)
+			require.Equal(t, want, []byte(got.Value))
+			require.Equal(t, o.BitLength, got.BitLength)
+			require.Equal(t, o.Name, got.Name)
+			b.delete(alice, id)
+		}
+	}
+}
+
+// TestXTS has keys made here that the server would not make.
+func TestXTS(t *testing.T) {
+	b := start(t, setting{keymgr: isolating()})
+	a, c := b.get(alice, b.create(alice, 512)), b.get(alice, b.create(alice, 512))
+	require.Len(t, a.Value, 64)
+	require.Equal(t, 512, a.BitLength)
+	require.NotEqual(t, hex.EncodeToString(a.Value), hex.EncodeToString(c.Value))
+	require.NotEqual(t, hex.EncodeToString(a.Value[:32]), hex.EncodeToString(a.Value[32:]))
+}
+
+func TestBadRequests(t *testing.T) {
+	b := start(t, setting{keymgr: isolating()})
+	ctx := context.Background()
+	for _, r := range []struct {
+		algorithm string
+		bits      int
+	}{{"AES", 255}, {"AES", 8}, {"AES", 1024}, {"ROT13", 256}, {"", 256}} {
+		_, err := b.CreateKey(ctx, alice, &protocol.CreateKey{Algorithm: r.algorithm, Length: r.bits})
+		require.Equal(t, protocol.InvalidRequest, kind(err), "%v: %v", r, err)
+	}
+	private, _, _ := rsaObjects(t)
+	for name, o := range map[string]*protocol.Object{
+		"short":         {Type: protocol.SymmetricKey, Algorithm: "AES", BitLength: 256, Value: make([]byte, 31)},
+		"long":          {Type: protocol.SymmetricKey, Algorithm: "AES", BitLength: 256, Value: make([]byte, 33)},
+		"empty":         {Type: protocol.SymmetricKey, Algorithm: "AES", BitLength: 0, Value: []byte{}},
+		"no algorithm":  {Type: protocol.SymmetricKey, BitLength: 128, Value: make([]byte, 16)},
+		"RSA":           {Type: protocol.PrivateKey, Algorithm: "RSA", BitLength: 4096, Value: private.Value},
+		"no cerificate": {Type: protocol.Certificate, Value: []byte("no")},
+	} {
+		_, err := b.StoreKey(ctx, alice, &protocol.StoreKey{Object: o})
+		require.Equal(t, protocol.InvalidRequest, kind(err), "%s: %v", name, err)
+	}
+	require.Empty(t, b.list(service), "what was refused left nothing behind")
+}
+
+func TestProjects(t *testing.T) {
+	for _, decimal := range []bool{false, true} {
+		b := start(t, setting{mock: mock.Config{DecimalIDs: decimal}, keymgr: isolating()})
+		ctx := context.Background()
+		hers, nobodys := b.create(alice, 256), b.create(service, 256)
+		absent := protocol.NewUUID()
+		for _, id := range []string{hers, nobodys, absent} {
+			_, got := b.GetKey(ctx, bob, &protocol.GetKey{KeyID: id})
+			_, metadata := b.GetKey(ctx, bob, &protocol.GetKey{KeyID: id, MetadataOnly: true})
+			_, copied := b.CopyKey(ctx, bob, &protocol.CopyKey{KeyID: id})
+			_, deleted := b.DeleteKey(ctx, bob, &protocol.DeleteKey{KeyID: id, Force: true})
+			for _, err := range []error{got, metadata, copied, deleted} {
+				e, ok := err.(*protocol.Error)
+				require.True(t, ok)
+				e.Message = strings.ReplaceAll(e.Message, id, "ID")
+				want := &protocol.Error{Kind: protocol.NotFound, Reason: "ItemNotFound", Message: "no key ID", Server: b.server.Addr()}
+				require.Equal(t, want, e, "an object of others and one that is not there look the same")
+			}
+		}
+		require.Empty(t, b.list(bob))
+		require.Len(t, b.list(alice), 1)
+		require.Len(t, b.list(service), 2)
+		b.get(alice, hers)
+		b.get(service, hers)
+
+		given := b.copy(&protocol.Context{}, hers) // a service credential, as in a volume transfer
+		_, err := b.GetKey(ctx, alice, &protocol.GetKey{KeyID: given})
+		require.Equal(t, protocol.NotFound, kind(err), "a copy belongs to who made it")
+		b.delete(service, hers)
+	}
+}
+
+func TestExpiration(t *testing.T) {
+	b := start(t, setting{keymgr: isolating()})
+	at := time.Now().Add(time.Hour).Truncate(time.Second)
+	made, err := b.CreateKey(context.Background(), alice, &protocol.CreateKey{Algorithm: "AES", Length: 256, Expiration: &at})
+	require.NoError(t, err)
+	for _, id := range []string{made.KeyID, b.copy(alice, made.KeyID)} {
+		client := kmip.NewClient(b.server.Client())
+		defer client.Close()
+		got, err := kmip.Do(context.Background(), client, &kmip.GetAttributes{UniqueIdentifier: id})
+		require.NoError(t, err)
+		until, ok := got.Attributes.Time(0x42002F)
+		require.True(t, ok)
+		require.Equal(t, at.UTC(), until)
+	}
+}
+
+func TestPair(t *testing.T) {
+	for name, s := range settings() {
+		if !strings.HasPrefix(name, "1.4") && !strings.HasPrefix(name, "2.1") {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			b := start(t, s)
+			pair, err := b.CreateKeyPair(context.Background(), alice, &protocol.CreateKey{Algorithm: "RSA", Length: 2048, Name: "pair"})
+			require.NoError(t, err)
+			private, public := b.get(alice, pair.PrivateKeyID), b.get(alice, pair.PublicKeyID)
+			require.Equal(t, protocol.PrivateKey, private.Type)
+			require.Equal(t, protocol.PublicKey, public.Type)
+			for _, half := range []*protocol.Object{private, public} {
+				require.Equal(t, "RSA", half.Algorithm)
+				require.Equal(t, 2048, half.BitLength)
+				require.Equal(t, "pair", half.Name)
+				b.delete(alice, half.ID)
+			}
+			require.Empty(t, b.list(service))
+		})
+	}
+}
+
+func TestCheck(t *testing.T) {
+	b := start(t, setting{keymgr: isolating()})
+	c, err := b.Check(context.Background(), nil, &protocol.CheckOptions{RoundTrip: true})
+	require.NoError(t, err)
+	require.True(t, c.OK, "%+v", c.Steps)
+	require.Len(t, c.Steps, 3)
+	require.Empty(t, b.list(service))
+
+	b = start(t, setting{mock: mock.Config{Without: []kmip.Operation{kmip.OpLocate}}})
+	c, err = b.Check(context.Background(), nil, &protocol.CheckOptions{})
+	require.NoError(t, err)
+	require.False(t, c.OK)
+	require.Contains(t, c.Steps[len(c.Steps)-1].Advice, "Locate")
+}

@@ -1,0 +1,172 @@
+package keymgr_test
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"kmip-keymgr/internal/secret"
+	"kmip-keymgr/kmip"
+	"kmip-keymgr/kmip/keymgr"
+	"kmip-keymgr/mock"
+	"kmip-keymgr/protocol"
+	"kmip-keymgr/ttlv"
+)
+
+// liar is a server that answers as a test says, for what no honest server does.
+type liar func(*kmip.RequestMessage) []kmip.ResponseItem
+
+// lie starts a liar and returns a manager that talks to it.
+func lie(t *testing.T, l liar) *keymgr.Manager {
+	t.Helper()
+	pki, err := mock.NewPKI()
+	require.NoError(t, err)
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pki.Server}})
+	require.NoError(t, err)
+	var wait sync.WaitGroup
+	wait.Go(func() { l.serve(listener, &wait) })
+	client := kmip.NewClient(kmip.Config{
+		Hosts: []string{listener.Addr().String()}, Version: kmip.V1_4, ConnectTimeout: 5 * time.Second,
+		TLS: kmip.TLS{Certificate: pki.Client, Roots: pki.Roots, MinVersion: tls.VersionTLS13},
+	})
+	t.Cleanup(func() {
+		client.Close()
+		listener.Close()
+		wait.Wait()
+	})
+	return keymgr.New(client, keymgr.Config{ProjectIsolation: true, Timeout: 5 * time.Second})
+}
+
+func (l liar) serve(listener net.Listener, wait *sync.WaitGroup) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		wait.Go(func() { l.converse(conn) })
+	}
+}
+
+func (l liar) converse(conn net.Conn) {
+	defer conn.Close()
+	for {
+		msg, err := ttlv.ReadMessage(conn, ttlv.TagRequestMessage, 1<<20)
+		if err != nil {
+			return
+		}
+		var request kmip.RequestMessage
+		var c ttlv.Coder
+		if request.Decode(&c, msg) != nil {
+			return
+		}
+		response := kmip.ResponseMessage{Header: kmip.ResponseHeader{Version: request.Header.Version, TimeStamp: time.Now()}}
+		response.Items = l(&request)
+		for i := range response.Items {
+			response.Items[i].ID = request.Items[i].ID
+			response.Items[i].Operation = request.Items[i].Operation
+		}
+		reply, err := response.Append(&c, nil)
+		if err != nil {
+			return
+		}
+		if _, err := conn.Write(reply); err != nil {
+			return
+		}
+	}
+}
+
+const (
+	asked   = "11111111-1111-4111-8111-111111111111"
+	another = "22222222-2222-4222-8222-222222222222"
+)
+
+// shows answers a request for an object with an object of that identifier, Name and project.
+func shows(request *kmip.RequestMessage, id, name, project string) []kmip.ResponseItem {
+	var items []kmip.ResponseItem
+	for _, item := range request.Items {
+		var answer kmip.Payload
+		switch item.Payload.(type) {
+		case *kmip.GetAttributes:
+			answer = &kmip.GetAttributesResponse{UniqueIdentifier: id, Attributes: kmip.Attributes{
+				kmip.EnumAttribute(ttlv.TagObjectType, kmip.SymmetricKeyObject), kmip.NameAttribute(name),
+				kmip.ApplicationAttribute("openstack-project-id", project),
+			}}
+		case *kmip.Get:
+			answer = &kmip.GetResponse{UniqueIdentifier: id, Object: kmip.Object{
+				Type: kmip.SymmetricKeyObject,
+				KeyBlock: kmip.KeyBlock{
+					Format: kmip.Raw, Algorithm: kmip.AES, Length: 128,
+					Material: kmip.BytesMaterial(secret.Bytes("sixteen bytes key")[:16]),
+				},
+			}}
+		case *kmip.Locate:
+			answer = &kmip.LocateResponse{UniqueIdentifiers: []string{id}}
+		}
+		items = append(items, kmip.ResponseItem{Payload: answer})
+	}
+	return items
+}
+
+func refuses(request *kmip.RequestMessage, reason kmip.ResultReason) []kmip.ResponseItem {
+	return []kmip.ResponseItem{{Status: kmip.StatusFailed, Reason: reason}}
+}
+
+// TestLies asks servers that answer about other objects than those asked for. No key of theirs may come out.
+func TestLies(t *testing.T) {
+	locates := func(m *kmip.RequestMessage) bool { _, ok := m.Items[0].Payload.(*kmip.Locate); return ok }
+	for name, answer := range map[string]liar{
+		"another object": func(m *kmip.RequestMessage) []kmip.ResponseItem { return shows(m, another, another, "project-a") },
+		"another object's attributes": func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			items := shows(m, asked, asked, "project-a")
+			items[0] = shows(m, another, asked, "project-a")[0]
+			return items
+		},
+		"another object's value": func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			items := shows(m, asked, asked, "project-a")
+			items[len(items)-1] = shows(m, another, asked, "project-a")[len(items)-1]
+			return items
+		},
+		"an object without the Name": func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			if locates(m) {
+				return shows(m, "923", another, "project-a")
+			}
+			return refuses(m, kmip.ItemNotFound)
+		},
+		"an object of another project": func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			return shows(m, asked, asked, "project-b")
+		},
+		"no payload": func(m *kmip.RequestMessage) []kmip.ResponseItem { return []kmip.ResponseItem{{}, {}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := lie(t, answer)
+			o, err := m.GetKey(context.Background(), alice, &protocol.GetKey{KeyID: asked})
+			require.Error(t, err)
+			require.Nil(t, o)
+		})
+	}
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem { return shows(m, asked, asked, "project-a") })
+	o, err := m.GetKey(context.Background(), alice, &protocol.GetKey{KeyID: asked})
+	require.NoError(t, err, "the same answers pass where they are true")
+	require.Len(t, o.Value, 16)
+}
+
+// TestShortKey has a server's key held against the length the server claims.
+func TestShortKey(t *testing.T) {
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		items := shows(m, asked, asked, "project-a")
+		for i := range items {
+			if got, ok := items[i].Payload.(*kmip.GetResponse); ok {
+				got.Object.KeyBlock.Length = 256
+			}
+		}
+		return items
+	})
+	_, err := m.GetKey(context.Background(), alice, &protocol.GetKey{KeyID: asked})
+	require.ErrorContains(t, err, "128 bits where 256 are claimed")
+	require.Equal(t, protocol.Internal, kind(err))
+}

@@ -1,0 +1,97 @@
+package keymgr_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"kmip-keymgr/kmip"
+	"kmip-keymgr/mock"
+	"kmip-keymgr/protocol"
+)
+
+// TestOnce breaks the conversation in every way the mock can, one or two times, in every operation that changes
+// something, and counts what is there afterwards.
+func TestOnce(t *testing.T) {
+	actions := map[string]mock.Fault{
+		"refuse":       {Action: mock.Refuse},
+		"drop-request": {Action: mock.DropRequest}, "drop-response": {Action: mock.DropResponse},
+		"garbage": {Action: mock.Garbage}, "truncate": {Action: mock.Truncate, Bytes: 100}, "truncate=0": {Action: mock.Truncate},
+	}
+	for name, fault := range actions {
+		for _, count := range []int{1, 2} {
+			for _, server := range []mock.Config{{}, {DecimalIDs: true}, {NoBatches: true}} {
+				t.Run(fmt.Sprintf("%s:%d/decimal=%v/single=%v", name, count, server.DecimalIDs, server.NoBatches), func(t *testing.T) {
+					t.Parallel()
+					again := fault
+					again.Count = count
+					breakEach(t, server, again)
+				})
+			}
+		}
+	}
+}
+
+func breakEach(t *testing.T, server mock.Config, fault mock.Fault) {
+	b := start(t, setting{mock: server, keymgr: isolating()})
+	in := func(operations ...kmip.Operation) {
+		for _, o := range operations {
+			f := fault
+			f.Operation = o
+			b.server.Inject(f)
+		}
+	}
+	in(kmip.OpCreate)
+	id := b.create(alice, 256)
+	require.Len(t, b.list(service), 1)
+
+	in(kmip.OpRegister)
+	stored := b.store(alice, passphrase())
+	require.Len(t, b.list(service), 2)
+
+	in(kmip.OpGet, kmip.OpRegister)
+	twin := b.copy(alice, id)
+	require.Len(t, b.list(service), 3)
+	require.Equal(t, []byte(b.get(alice, id).Value), []byte(b.get(alice, twin).Value))
+
+	in(kmip.OpActivate)
+	b.create(alice, 256)
+	require.Len(t, b.list(service), 4)
+
+	in(kmip.OpCreateKeyPair)
+	_, err := b.CreateKeyPair(context.Background(), alice, &protocol.CreateKey{Algorithm: "EC", Length: 256})
+	require.NoError(t, err)
+	require.Len(t, b.list(service), 6)
+
+	for _, o := range b.list(service) {
+		require.Equal(t, "active", o.State)
+		in(kmip.OpDestroy)
+		b.delete(alice, o.ID)
+	}
+	require.Empty(t, b.list(service))
+	require.NotEqual(t, id, stored)
+}
+
+// TestHalfMade has an object that is made and cannot be activated leave nothing behind.
+func TestHalfMade(t *testing.T) {
+	b := start(t, setting{mock: mock.Config{Without: []kmip.Operation{kmip.OpActivate}}, keymgr: isolating()})
+	_, err := b.CreateKey(context.Background(), alice, &protocol.CreateKey{Algorithm: "AES", Length: 256})
+	require.Equal(t, protocol.Unsupported, kind(err), "%v", err)
+	_, err = b.CreateKeyPair(context.Background(), alice, &protocol.CreateKey{Algorithm: "EC", Length: 256})
+	require.Equal(t, protocol.Unsupported, kind(err), "%v", err)
+	require.Empty(t, b.list(service))
+}
+
+// TestUnknown has an outcome that cannot be known say so, and name the object.
+func TestUnknown(t *testing.T) {
+	b := start(t, setting{keymgr: isolating()})
+	b.server.Inject(mock.Fault{Action: mock.DropResponse, Count: 1000})
+	_, err := b.CreateKey(context.Background(), alice, &protocol.CreateKey{Algorithm: "AES", Length: 256})
+	e, ok := err.(*protocol.Error)
+	require.True(t, ok)
+	require.Equal(t, protocol.Unavailable, e.Kind)
+	require.True(t, e.MaybeExecuted)
+	require.Regexp(t, "under the Name [0-9a-f-]{36}$", e.Message)
+}
