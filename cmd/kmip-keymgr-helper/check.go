@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"kmip-keymgr/protocol"
 )
@@ -54,7 +55,7 @@ func (h *helper) checkConfiguration() (string, error) {
 	if h.config == nil {
 		return "", h.broken
 	}
-	return fmt.Sprintf("%d files", len(h.files.Paths())), nil
+	return strings.Join(h.files.Paths(), ", "), nil
 }
 
 func (h *helper) checkKeyFile() (string, error) {

@@ -1,0 +1,141 @@
+// Command kmip-mock is the Mock KMIP Key Manager, for functional tests only. See package mock for what it does.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/pflag"
+
+	"kmip-keymgr/mock"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// options are the command line.
+type options struct {
+	listen, pki, inventory, versions string
+	users, faults                    []string
+	version, help                    bool
+}
+
+func (o *options) flags() *pflag.FlagSet {
+	f := pflag.NewFlagSet("kmip-mock", pflag.ContinueOnError)
+	f.SortFlags = false
+	f.SetOutput(io.Discard)
+	f.StringVar(&o.listen, "listen", "127.0.0.1:5696", "`ADDRESS:PORT` to listen on; port 0 picks a free one")
+	f.StringVar(&o.pki, "pki", "", "`DIR` of certificates, keys and nova.conf; what is missing is made")
+	f.StringArrayVar(&o.users, "user", nil, "`NAME:PASSWORD`, one of which a client must then send; repeatable")
+	f.StringVar(&o.versions, "kmip-versions", "1.0-2.1", "the KMIP `VERSIONS` to speak, a range or one")
+	f.StringArrayVar(&o.faults, "fault", nil, "`OPERATION:ACTION[:COUNT]`: refuse, drop-request, drop-response, truncate=N, delay=DURATION,\ngarbage or reason=ResultReasonName for the next COUNT requests of OPERATION, or of any (*); repeatable")
+	f.StringVar(&o.inventory, "inventory", "", "`FILE` to keep as a JSON list of the objects")
+	f.BoolVar(&o.version, "version", false, "print the version and exit")
+	f.BoolVarP(&o.help, "help", "h", false, "print this help and exit")
+	return f
+}
+
+// run is the program: 0 when it was told to stop, 1 when it could not go on, 2 when it was called wrongly.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var o options
+	flags := o.flags()
+	err := flags.Parse(args)
+	switch {
+	case err == nil && o.help:
+		fmt.Fprintf(stdout, "kmip-mock is a KMIP key manager for functional tests. It forgets everything when it stops.\n\n"+
+			"usage: kmip-mock --pki DIR [FLAG]...\n\n%s", flags.FlagUsages())
+		return 0
+	case err == nil && o.version:
+		fmt.Fprintln(stdout, "kmip-mock", version())
+		return 0
+	case err == nil && flags.NArg() > 0:
+		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case err == nil && o.pki == "":
+		err = errors.New("--pki DIR is required")
+	}
+	config, err := o.config(err)
+	if err != nil {
+		fmt.Fprintf(stderr, "kmip-mock: %v (--help tells more)\n", err)
+		return 2
+	}
+	if err := serve(ctx, o, config, stdout); err != nil {
+		fmt.Fprintf(stderr, "kmip-mock: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "(unknown)"
+}
+
+// config is what the flags say about the server. An error that is there already stays.
+func (o *options) config(err error) (mock.Config, error) {
+	config := mock.Config{Inventory: o.inventory}
+	if err != nil {
+		return config, err
+	}
+	if config.Versions, err = mock.ParseVersions(o.versions); err != nil {
+		return config, err
+	}
+	if config.Users, err = parseAll(o.users, mock.ParseUser); err != nil {
+		return config, err
+	}
+	config.Faults, err = parseAll(o.faults, mock.ParseFault)
+	return config, err
+}
+
+func parseAll[T any](texts []string, parse func(string) (T, error)) ([]T, error) {
+	var list []T
+	for _, text := range texts {
+		v, err := parse(text)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
+// serve runs the server until the context ends.
+func serve(ctx context.Context, o options, config mock.Config, stdout io.Writer) (err error) {
+	if config.PKI, err = mock.OpenPKI(o.pki); err != nil {
+		return err
+	}
+	server, err := mock.New(config)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", o.listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	address := listener.Addr().String()
+	if err := config.PKI.WriteConf(address, config.Users); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(stdout, "listening %s\n", address); err != nil {
+		return err
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+	}
+	return errors.Join(err, server.Close())
+}

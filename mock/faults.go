@@ -1,0 +1,221 @@
+package mock
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"kmip-keymgr/kmip"
+)
+
+// Action is what a fault does to a request.
+type Action int
+
+// The actions.
+const (
+	Refuse       Action = iota + 1 // close the connection on accept, whatever it would have carried
+	DropRequest                    // close before executing
+	DropResponse                   // execute, and close without a reply
+	Truncate                       // execute, send the first Bytes of the reply, and close
+	Delay                          // execute, and hold the reply back
+	Garbage                        // execute, send nonsense of the reply's length, and close
+	Fail                           // do not execute, and answer with the Reason
+)
+
+// Fault is something that goes wrong with the next Count requests that ask for Operation: one item of a batch is enough.
+// Several faults may act on one request.
+type Fault struct {
+	Operation kmip.Operation // 0 for any
+	Action    Action
+	Count     int // 0 for once
+	Bytes     int
+	Delay     time.Duration
+	Reason    kmip.ResultReason
+}
+
+// ParseFault reads OPERATION:ACTION[:COUNT], where OPERATION may be *, and ACTION is refuse, drop-request,
+// drop-response, truncate=N, delay=DURATION, garbage or reason=ResultReasonName.
+func ParseFault(text string) (Fault, error) {
+	parts := strings.Split(text, ":")
+	if len(parts) < 2 || len(parts) > 3 {
+		return Fault{}, fmt.Errorf("mock: fault %q: not OPERATION:ACTION[:COUNT]", text)
+	}
+	f := Fault{Count: 1}
+	err := f.parseAction(parts[1])
+	if err == nil && parts[0] != "*" {
+		f.Operation, err = parseOperation(parts[0])
+	}
+	if err == nil && len(parts) == 3 {
+		f.Count, err = positive(parts[2])
+	}
+	if err != nil {
+		return Fault{}, fmt.Errorf("mock: fault %q: %w", text, err)
+	}
+	return f, nil
+}
+
+func parseOperation(name string) (kmip.Operation, error) {
+	all := kmip.Operations()
+	i := slices.IndexFunc(all, func(o kmip.Operation) bool { return o.String() == name })
+	if i < 0 {
+		return 0, fmt.Errorf("no operation %q, there are %v", name, all)
+	}
+	return all[i], nil
+}
+
+func positive(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("%q is no count", text)
+	}
+	return n, nil
+}
+
+func (f *Fault) parseAction(text string) (err error) {
+	name, value, _ := strings.Cut(text, "=")
+	switch name {
+	case "truncate":
+		f.Action = Truncate
+		if f.Bytes, err = strconv.Atoi(value); err == nil && f.Bytes < 0 {
+			err = fmt.Errorf("%q is no number of bytes", value)
+		}
+		return err
+	case "delay":
+		f.Action = Delay
+		if f.Delay, err = time.ParseDuration(value); err == nil && f.Delay < 0 {
+			err = fmt.Errorf("%q is no delay", value)
+		}
+		return err
+	case "reason":
+		f.Action = Fail
+		f.Reason, err = kmip.ParseResultReason(value)
+		return err
+	}
+	return f.parsePlain(text)
+}
+
+// parsePlain reads an action that takes no value.
+func (f *Fault) parsePlain(text string) error {
+	switch text {
+	case "refuse":
+		f.Action = Refuse
+	case "drop-request":
+		f.Action = DropRequest
+	case "drop-response":
+		f.Action = DropResponse
+	case "garbage":
+		f.Action = Garbage
+	default:
+		return fmt.Errorf("no action %q", text)
+	}
+	return nil
+}
+
+// faults are those that still have requests to act on.
+type faults struct {
+	mu      sync.Mutex
+	pending []Fault
+}
+
+func (f *faults) add(more ...Fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, fault := range more {
+		fault.Count = max(1, fault.Count)
+		f.pending = append(f.pending, fault)
+	}
+}
+
+// consume counts down the faults that match and hands each to use.
+func (f *faults) consume(match func(*Fault) bool, use func(*Fault)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.pending) == 0 {
+		return
+	}
+	for i := range f.pending {
+		if match(&f.pending[i]) {
+			use(&f.pending[i])
+			f.pending[i].Count--
+		}
+	}
+	f.pending = slices.DeleteFunc(f.pending, func(p Fault) bool { return p.Count == 0 })
+}
+
+// refuse tells whether to close a new connection.
+func (f *faults) refuse() (hit bool) {
+	f.consume(func(p *Fault) bool { return p.Action == Refuse }, func(*Fault) { hit = true })
+	return hit
+}
+
+// effect is what all faults together do to one request.
+type effect struct {
+	dropRequest, dropResponse bool
+	garbage                   bool
+	truncate                  bool
+	bytes                     int
+	delay                     time.Duration
+	reason                    failing
+}
+
+// failing are the operations that are to fail, and why; the reason under 0 is for all.
+type failing map[kmip.Operation]kmip.ResultReason
+
+func (f failing) reason(o kmip.Operation) kmip.ResultReason {
+	if r := f[o]; r != 0 {
+		return r
+	}
+	return f[0]
+}
+
+// take is the effect of the faults that act on a message with these items.
+func (f *faults) take(items []kmip.RequestItem) effect {
+	var e effect
+	f.consume(func(p *Fault) bool { return p.Action != Refuse && p.asked(items) }, e.join)
+	return e
+}
+
+func (f *Fault) asked(items []kmip.RequestItem) bool {
+	return f.Operation == 0 ||
+		slices.ContainsFunc(items, func(i kmip.RequestItem) bool { return i.Operation == f.Operation })
+}
+
+// join adds one fault to the effect.
+func (e *effect) join(f *Fault) {
+	switch f.Action {
+	case DropRequest:
+		e.dropRequest = true
+	case DropResponse:
+		e.dropResponse = true
+	case Truncate:
+		e.truncate, e.bytes = true, f.Bytes
+	case Delay:
+		e.delay += f.Delay
+	case Garbage:
+		e.garbage = true
+	case Fail:
+		if e.reason == nil {
+			e.reason = make(failing)
+		}
+		e.reason[f.Operation] = f.Reason
+	}
+}
+
+// spoils tells whether the reply will not be whole, after which the connection is closed.
+func (e *effect) spoils() bool { return e.garbage || e.truncate }
+
+// spoil does to the reply what the faults say.
+func (e *effect) spoil(reply []byte) []byte {
+	if e.garbage {
+		for i := range reply {
+			reply[i] = "garbage "[i%8]
+		}
+	}
+	if e.truncate {
+		reply = reply[:min(e.bytes, len(reply))]
+	}
+	return reply
+}

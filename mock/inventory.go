@@ -1,0 +1,105 @@
+package mock
+
+import (
+	"cmp"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"kmip-keymgr/kmip"
+)
+
+// Entry is one object in the inventory file.
+type Entry struct {
+	ID        string   `json:"id"`
+	Names     []string `json:"names"`
+	Type      string   `json:"type"`
+	State     string   `json:"state"`
+	ProjectID string   `json:"project_id"`
+	UserID    string   `json:"user_id"`
+}
+
+// Inventory lists the objects that there are, the oldest first, as the inventory file does. It has no key material.
+func (s *Server) Inventory() []Entry {
+	list, _ := s.store.inventory()
+	return list
+}
+
+// inventory is a file that lists the objects. The mutex keeps an older list from replacing a newer one.
+type inventory struct {
+	file string
+
+	mu      sync.Mutex
+	written bool
+	changes uint64 // the store's count of changes when it was written
+}
+
+// write rewrites the file if anything has changed since. A reader sees the old list or the new, never half of one.
+func (i *inventory) write(s *store) error {
+	if i.file == "" {
+		return nil
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.written && s.unchanged(i.changes) {
+		return nil
+	}
+	list, changes := s.inventory()
+	data, err := json.MarshalIndent(list, "", "  ")
+	if err == nil {
+		err = writeFile(i.file, append(data, '\n'), 0o644)
+	}
+	if err == nil {
+		i.written, i.changes = true, changes
+	}
+	return err
+}
+
+func (s *store) unchanged(since uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changes == since
+}
+
+func (s *store) inventory() ([]Entry, uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	objects := make([]*object, 0, len(s.objects))
+	for _, o := range s.objects {
+		objects = append(objects, o)
+	}
+	slices.SortFunc(objects, func(a, b *object) int { return cmp.Compare(a.number, b.number) })
+	list := make([]Entry, 0, len(objects))
+	for _, o := range objects {
+		list = append(list, o.entry())
+	}
+	return list, s.changes
+}
+
+func (o *object) entry() Entry {
+	known := kmip.Attributes(o.attributes)
+	e := Entry{ID: o.id, Names: append([]string{}, known.Names()...), Type: o.Type.String()}
+	if o.state() != 0 {
+		e.State = o.state().String()
+	}
+	e.ProjectID, _ = known.ApplicationData("openstack-project-id")
+	e.UserID, _ = known.ApplicationData("openstack-user-id")
+	return e
+}
+
+// writeFile replaces a file in one step.
+func writeFile(file string, data []byte, mode os.FileMode) error {
+	temp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name())
+	_, err = temp.Write(data)
+	err = cmp.Or(err, temp.Chmod(mode), temp.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), file)
+}

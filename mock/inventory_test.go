@@ -1,0 +1,57 @@
+package mock_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"kmip-keymgr/kmip"
+	"kmip-keymgr/mock"
+)
+
+func TestInventory(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "objects.json")
+	c := one(t, mock.Config{Inventory: file}, kmip.V1_4)
+	read := func() (list []mock.Entry) {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(text, &list))
+		return list
+	}
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.JSONEq(t, "[]", string(text))
+
+	id := do(t, c, createAES(kmip.NameAttribute("n"), kmip.ApplicationAttribute("openstack-project-id", "p"),
+		kmip.ApplicationAttribute("openstack-user-id", "u"))).UniqueIdentifier
+	entry := mock.Entry{ID: id, Names: []string{"n"}, Type: "SymmetricKey", State: "PreActive", ProjectID: "p", UserID: "u"}
+	require.Equal(t, []mock.Entry{entry}, read())
+	do(t, c, &kmip.Activate{UniqueIdentifier: id})
+	entry.State = "Active"
+	require.Equal(t, []mock.Entry{entry}, read())
+
+	secret := []byte("correct horse battery staple")
+	do(t, c, &kmip.Register{Object: passphrase(string(secret)), Attributes: kmip.Attributes{mask(kmip.UsageEncrypt)}})
+	require.Len(t, read(), 2)
+	text, err = os.ReadFile(file)
+	require.NoError(t, err)
+	for _, form := range [][]byte{secret, []byte(hex.EncodeToString(secret)), []byte(base64.StdEncoding.EncodeToString(secret))} {
+		require.False(t, bytes.Contains(text, form))
+	}
+	require.Contains(t, string(text), `"names": []`)
+
+	do(t, c, &kmip.Revoke{UniqueIdentifier: id, Code: kmip.KeyCompromise})
+	do(t, c, &kmip.Destroy{UniqueIdentifier: id})
+	require.Len(t, read(), 1, "what is destroyed does not exist")
+}
+
+func TestAnInventoryThatCannotBeWritten(t *testing.T) {
+	_, err := mock.Start(mock.Config{Inventory: filepath.Join(t.TempDir(), "none", "objects.json")})
+	require.Error(t, err)
+}

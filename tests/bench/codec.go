@@ -1,0 +1,162 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"kmip-keymgr/kmip"
+	"kmip-keymgr/ttlv"
+)
+
+// codec measures a Create request written, and a Get response read, beside the same bytes by hand.
+func codec(_ *stage, _ counts, t *table) error {
+	create, err := newCreate()
+	if err != nil {
+		return err
+	}
+	get, err := newGetResponse()
+	if err != nil {
+		return err
+	}
+	ours, floor := benchInTurns(create.encode, create.floor)
+	t.codec(fmt.Sprintf("TTLV, Create request of %d bytes, encode", len(create.bytes)), ours, floor, 600, 1)
+	ours, floor = benchInTurns(get.decode, get.floor)
+	t.codec(fmt.Sprintf("TTLV, Get response of %d bytes, decode", len(get.bytes)), ours, floor, 300, 4)
+	return nil
+}
+
+// benchInTurns benchmarks two functions in turns, and returns the medians.
+func benchInTurns(ours, floor func(*testing.B)) (a, b speed) {
+	var as, bs []int64
+	for range 5 {
+		ra, rb := testing.Benchmark(ours), testing.Benchmark(floor)
+		as, bs = append(as, ra.NsPerOp()), append(bs, rb.NsPerOp())
+		a.allocs, b.allocs = ra.AllocsPerOp(), rb.AllocsPerOp()
+	}
+	a.time, b.time = time.Duration(median(as)), time.Duration(median(bs))
+	return a, b
+}
+
+type speed struct {
+	time   time.Duration // of one operation
+	allocs int64
+}
+
+func (s speed) String() string {
+	return fmt.Sprintf("%d ns, %d allocs", s.time.Nanoseconds(), s.allocs)
+}
+
+func (t *table) codec(what string, ours, floor speed, limit time.Duration, allocs int64) {
+	ok := ours.time <= limit && ours.allocs <= allocs
+	t.row(what, ours.String(), floor.String(), times(float64(ours.time)/float64(floor.time)), "<= "+speed{limit, allocs}.String(), verdict(ok))
+}
+
+// create is what the helper sends to make a key.
+type create struct {
+	message kmip.RequestMessage
+	bytes   []byte
+}
+
+const (
+	name    = "5d1c2f0e-7a3b-4c58-9d21-8e0f6a7b9c34"
+	project = "b7e1c9d2f3a4456789abcdef01234567"
+	user    = "0c4e8d7b6a5f49388271605f4e3d2c1b"
+)
+
+func newCreate() (*create, error) {
+	c := &create{message: kmip.RequestMessage{
+		Header: kmip.RequestHeader{Version: kmip.V1_4},
+		Items: []kmip.RequestItem{{Operation: kmip.OpCreate, Payload: &kmip.Create{
+			ObjectType: kmip.SymmetricKeyObject,
+			Attributes: kmip.Attributes{
+				kmip.EnumAttribute(ttlv.TagCryptographicAlgorithm, kmip.AES),
+				kmip.IntAttribute(ttlv.TagCryptographicLength, int32(256)),
+				kmip.IntAttribute(ttlv.TagCryptographicUsageMask, kmip.UsageEncrypt|kmip.UsageDecrypt),
+				kmip.NameAttribute(name),
+				kmip.ApplicationAttribute("openstack-project-id", project),
+				second(kmip.ApplicationAttribute("openstack-user-id", user)),
+			},
+		}}},
+	}}
+	var err error
+	if c.bytes, err = c.message.Append(new(ttlv.Coder), nil); err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(c.bytes, appendCreate(nil)) {
+		return nil, errors.New("the Create request and its floor differ")
+	}
+	return c, nil
+}
+
+// second is the second instance of an attribute.
+func second(a kmip.Attribute) kmip.Attribute {
+	a.Index = 1
+	return a
+}
+
+func (c *create) encode(b *testing.B) {
+	var coder ttlv.Coder
+	buf := make([]byte, 0, len(c.bytes))
+	b.ReportAllocs()
+	for b.Loop() {
+		var err error
+		if buf, err = c.message.Append(&coder, buf[:0]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func (c *create) floor(b *testing.B) {
+	buf := make([]byte, 0, len(c.bytes))
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = appendCreate(buf[:0])
+	}
+}
+
+// getResponse is what a key manager answers to a Get.
+type getResponse struct {
+	bytes []byte
+	key   []byte
+}
+
+func newGetResponse() (*getResponse, error) {
+	key := bytes.Repeat([]byte{0xA5}, 32)
+	m := kmip.ResponseMessage{
+		Header: kmip.ResponseHeader{Version: kmip.V1_4, TimeStamp: time.Unix(1_700_000_000, 0)},
+		Items: []kmip.ResponseItem{{Operation: kmip.OpGet, Payload: &kmip.GetResponse{
+			UniqueIdentifier: name,
+			Object: kmip.Object{Type: kmip.SymmetricKeyObject, KeyBlock: kmip.KeyBlock{
+				Format: kmip.Raw, Material: kmip.BytesMaterial(key), Algorithm: kmip.AES, Length: 256,
+			}},
+		}}},
+	}
+	message, err := m.Append(new(ttlv.Coder), nil)
+	if err == nil && !bytes.Equal(key, walk(message)) {
+		err = errors.New("the floor reads another key from the Get response")
+	}
+	return &getResponse{message, key}, err
+}
+
+func (g *getResponse) decode(b *testing.B) {
+	var coder ttlv.Coder
+	b.ReportAllocs()
+	for b.Loop() {
+		var m kmip.ResponseMessage
+		if err := m.Decode(&coder, g.bytes); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func (g *getResponse) floor(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if walk(g.bytes) == nil {
+			b.Fatal("no key")
+		}
+	}
+}

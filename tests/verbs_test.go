@@ -1,0 +1,86 @@
+package tests
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestOtherVerbs is about what Castellan's newer interface asks beside the five operations of the blueprint.
+func TestOtherVerbs(t *testing.T) {
+	for _, kind := range servers {
+		t.Run(kind.name, func(t *testing.T) {
+			s := kind.start(t)
+			session := helper{configs: []string{s.config}}.session(t)
+			t.Run("key pairs", func(t *testing.T) { pairStory(t, session.ask) })
+			t.Run("lists", func(t *testing.T) { listStory(t, session.ask) })
+			t.Run("metadata", func(t *testing.T) { metadataStory(t, session.ask) })
+			t.Run("consumers", func(t *testing.T) { consumerStory(t, session.ask) })
+			require.Zero(t, s.count(t))
+			require.Equal(t, 1, session.end(t), "consumers were refused")
+		})
+	}
+}
+
+func pairStory(t *testing.T, ask asker) {
+	r := ask(t, "create_key_pair", args{"algorithm": "RSA", "length": 2048, "name": "a pair"})
+	require.Nil(t, r.Error)
+	for id, kind := range map[string]string{r.Result.PrivateKeyID: "private", r.Result.PublicKeyID: "public"} {
+		require.Regexp(t, canonicalUUID, id)
+		half := get(t, ask, id)
+		require.Equal(t, []any{kind, "a pair", "RSA", 2048}, []any{half.Type, half.Name, half.Algorithm, half.BitLength})
+		require.NotEmpty(t, half.Value)
+		remove(t, ask, id)
+	}
+}
+
+func listStory(t *testing.T, ask asker) {
+	stored := map[string]string{} // id: type
+	for _, o := range samples(t) {
+		stored[keyID(t, ask(t, "store_key", args{"object": o}))] = o.Type
+	}
+	listed := map[string]string{}
+	for _, o := range list(t, ask, args{"metadata_only": true}) {
+		listed[o.ID] = o.Type
+		require.Nil(t, o.Value)
+	}
+	require.Equal(t, stored, listed)
+	for id, kind := range stored {
+		objects := list(t, ask, args{"object_type": kind})
+		require.Len(t, objects, 1)
+		require.Equal(t, get(t, ask, id), objects[0])
+	}
+	for id := range stored {
+		remove(t, ask, id)
+	}
+	require.Empty(t, list(t, ask, args{}))
+}
+
+func list(t *testing.T, ask asker, a args) []object {
+	t.Helper()
+	r := ask(t, "list_keys", a)
+	require.Nil(t, r.Error)
+	require.NotNil(t, r.Result.Objects)
+	return r.Result.Objects
+}
+
+func metadataStory(t *testing.T, ask asker) {
+	id := keyID(t, ask(t, "create_key", args{"algorithm": "AES", "length": 256, "name": "meta"}))
+	want := get(t, ask, id)
+	want.Value = nil
+	r := ask(t, "get_key", args{"key_id": id, "metadata_only": true})
+	require.Nil(t, r.Error)
+	require.Equal(t, want, *r.Result.Object)
+	remove(t, ask, id)
+}
+
+// consumerStory is refused in words of its own: a key manager that took consumers and forgot them would lose keys.
+func consumerStory(t *testing.T, ask asker) {
+	id := keyID(t, ask(t, "create_key", args{"algorithm": "AES", "length": 256}))
+	consumer := args{"service": "cinder", "resource_type": "volume", "resource_id": "6f1c0f52-58b1-4a42-8f6c-3c6e8f0b8a11"}
+	for _, op := range []string{"add_consumer", "remove_consumer"} {
+		requireKind(t, ask(t, op, args{"key_id": id, "consumer": consumer}), "unsupported")
+	}
+	require.Empty(t, get(t, ask, id).Consumers)
+	require.Nil(t, ask(t, "delete_key", args{"key_id": id, "force": true}).Error)
+}
