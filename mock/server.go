@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -73,6 +74,9 @@ func New(config Config) (*Server, error) {
 	}
 	if config.Versions == (VersionRange{}) {
 		config.Versions = AllVersions
+	}
+	if len(config.Versions.list()) == 0 {
+		return nil, fmt.Errorf("mock: no version from %v to %v", config.Versions.Min, config.Versions.Max)
 	}
 	if config.Authenticate == nil {
 		config.Authenticate = certificateAndUser(config.Users)
