@@ -244,8 +244,11 @@ func (b *Batch) deliver(m *ResponseMessage, server, placeholder string) string {
 	return placeholder
 }
 
-// verify holds an answer's object against the one asked about.
+// verify holds an answer's object against the one asked about. What was made must have an identifier.
 func (i *item) verify(answer Payload, placeholder string) error {
+	if !i.operation.SafeToRepeat() && leads(answer, "another's") == "" {
+		return fmt.Errorf("%v gave no identifier", i.operation)
+	}
 	target, ok := i.payload.(about)
 	if !ok {
 		return nil

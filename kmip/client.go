@@ -54,10 +54,7 @@ const firstRequest = 4096
 
 // meet begins with a server, of which nothing is known yet.
 func (c *Client) meet(server string) {
-	c.server, c.version, c.settled, c.single = server, c.config.Version, true, false
-	if c.version == 0 {
-		c.version, c.settled = Versions()[0], false
-	}
+	c.server, c.version, c.settled, c.single = server, c.versions()[0], false, false
 }
 
 // Server is the host that is connected, or was last: "" before the first connection.
@@ -225,7 +222,7 @@ func (c *Client) bound(ctx context.Context) (stop func()) {
 	}
 	done := make(chan struct{})
 	cancel := context.AfterFunc(ctx, func() {
-		_ = conn.SetDeadline(past)
+		_ = conn.SetDeadline(past())
 		close(done)
 	})
 	return func() {
@@ -236,7 +233,7 @@ func (c *Client) bound(ctx context.Context) (stop func()) {
 }
 
 // past is a deadline that is over.
-var past = time.Unix(1, 0)
+func past() time.Time { return time.Unix(1, 0) }
 
 // timeoutOf prefers the context's own words where it was the context that ended an exchange.
 func timeoutOf(ctx context.Context, err error) error {

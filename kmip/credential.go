@@ -34,11 +34,19 @@ type Password struct {
 
 func (p *Password) fields(c *ttlv.Coder) {
 	c.Text(ttlv.TagUsername, &p.Username)
-	v := ttlv.Value{Type: ttlv.TypeTextString, Data: p.Password}
-	if c.Present(ttlv.TagPassword, len(p.Password) > 0) {
-		c.Value(ttlv.TagPassword, &v)
-		p.Password = v.Data
+	secretText(c, ttlv.TagPassword, &p.Password)
+}
+
+// secretText is an optional Text String that is kept as bytes, so that it can be overwritten.
+func secretText(c *ttlv.Coder, tag ttlv.Tag, v *secret.Bytes) {
+	if !c.Present(tag, len(*v) > 0) {
+		return
 	}
+	value := ttlv.Value{Type: ttlv.TypeTextString, Data: *v}
+	if c.Value(tag, &value); value.Type != ttlv.TypeTextString {
+		c.Fail(tag, "type %v, not Text String", value.Type)
+	}
+	*v = value.Data
 }
 
 // PasswordCredential is a Username and Password credential.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -172,7 +173,9 @@ func requireStable(t require.TestingT, direction message, msg []byte, strict boo
 	again, err := first.Append(&c, nil)
 	require.NoError(t, err)
 	require.NoError(t, second.Decode(&c, again))
-	require.Equal(t, first, second)
+	if !reflect.DeepEqual(first, second) { // require.Equal is slow where it has nothing to say
+		require.Equal(t, first, second)
+	}
 	return true
 }
 
@@ -186,10 +189,9 @@ func TestMutants(t *testing.T) {
 	mutants, read := 0, 0
 	try := func(direction message, msg []byte) {
 		mutants++
-		for _, strict := range []bool{false, true} {
-			if requireStable(t, direction, msg, strict) && !strict {
-				read++
-			}
+		if requireStable(t, direction, msg, false) {
+			read++
+			requireStable(t, direction, msg, true)
 		}
 	}
 	for _, m := range samples(V1_0, V1_4, V2_1) {

@@ -2,8 +2,17 @@ package kmip
 
 import (
 	"context"
+	"fmt"
 	"slices"
 )
+
+// versions are those that the client may speak, in the order in which it tries them.
+func (c *Client) versions() []Version {
+	if c.config.Version != 0 {
+		return []Version{c.config.Version}
+	}
+	return Versions()
+}
 
 // negotiated exchanges the batch in a version that the server speaks. The first guess costs nothing when it is right;
 // when it is not, the server is asked (section 4.26), and where it does not say, the other versions are tried in turn. A
@@ -47,7 +56,7 @@ func (c *Client) discover(ctx context.Context, hint Version) []Version {
 
 // settle takes the first of our versions that the server said it speaks.
 func (c *Client) settle(ctx context.Context, b *Batch, first *ResponseMessage, said []Version) (*ResponseMessage, error) {
-	for _, v := range Versions() {
+	for _, v := range c.versions() {
 		if !slices.Contains(said, v) {
 			continue
 		}
@@ -58,12 +67,12 @@ func (c *Client) settle(ctx context.Context, b *Batch, first *ResponseMessage, s
 		c.version = v
 		return c.exchange(ctx, b, v)
 	}
-	return nil, &VersionError{Server: c.server, Speaks: said}
+	return nil, &VersionError{Server: c.server, Wanted: c.versions(), Speaks: said}
 }
 
 // tryVersions sends the batch in the versions not yet tried, until one is not refused.
 func (c *Client) tryVersions(ctx context.Context, b *Batch, first *ResponseMessage) (*ResponseMessage, error) {
-	for _, v := range Versions() {
+	for _, v := range c.versions() {
 		if v == c.version {
 			continue
 		}
@@ -79,24 +88,12 @@ func (c *Client) tryVersions(ctx context.Context, b *Batch, first *ResponseMessa
 	return first, nil
 }
 
-// VersionError says that the server speaks none of our versions.
+// VersionError says that the server speaks none of the versions that the client may.
 type VersionError struct {
-	Server string
-	Speaks []Version
+	Server         string
+	Wanted, Speaks []Version
 }
 
 func (e *VersionError) Error() string {
-	return "kmip: " + e.Server + " speaks none of the versions spoken here, but " + versionList(e.Speaks)
-}
-
-func versionList(list []Version) string {
-	text := "none at all"
-	for i, v := range list {
-		if i == 0 {
-			text = v.String()
-		} else {
-			text += ", " + v.String()
-		}
-	}
-	return text
+	return fmt.Sprintf("kmip: %s speaks KMIP %v and not %v", e.Server, e.Speaks, e.Wanted)
 }

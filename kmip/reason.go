@@ -181,7 +181,7 @@ type ResultError struct {
 func (e *ResultError) Error() string {
 	text := e.Reason.Error()
 	if e.Operation != 0 {
-		text = fmt.Sprintf("kmip: %v: %v", e.Operation, e.Reason)
+		text = "kmip: " + e.Operation.String() + ": " + e.Reason.String()
 	}
 	if e.Message != "" {
 		text += fmt.Sprintf(" (%q)", e.Message)

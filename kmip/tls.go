@@ -119,7 +119,7 @@ func (c *Client) dial(ctx context.Context, address string) (*tls.Conn, error) {
 // the next answer read could be one to an earlier request. It looks at what the TLS connection has read already, then at
 // what waits in the socket.
 func hungUp(conn *tls.Conn) bool {
-	_ = conn.SetReadDeadline(past)
+	_ = conn.SetReadDeadline(past())
 	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		return true
 	}

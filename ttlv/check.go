@@ -14,7 +14,7 @@ const MaxDepth = 24
 func Check(msg []byte) error {
 	end, err := checkItem(msg, 0, 1)
 	if err == nil && end != len(msg) {
-		err = &Error{Offset: end, Reason: fmt.Sprintf("%d bytes after the message", len(msg)-end)}
+		err = header(msg).fault(end, "%d bytes after the message", len(msg)-end)
 	}
 	return err
 }
@@ -36,7 +36,7 @@ func checkItem(b []byte, pos, depth int) (int, error) {
 	if h.typ() != TypeStructure {
 		return next, nil
 	}
-	if depth == MaxDepth {
+	if depth > MaxDepth {
 		return 0, h.fault(pos, "structures nested deeper than %d", MaxDepth)
 	}
 	return next, checkItems(b[:next], start, depth+1)

@@ -36,7 +36,7 @@ type Coder struct {
 type level struct {
 	pos, end int // the next item, and where the structure ends
 	skipped  int // the first field passed over, end where there is none
-	seen     int // where its fields begin in seen
+	first    int // where its fields begin in seen
 }
 
 // Append writes one structure to the end of buf and returns the longer buffer.
@@ -102,7 +102,7 @@ func (c *Coder) Struct(tag Tag, fields func(*Coder)) {
 	c.level = level{outer.pos - len(inside), outer.pos, outer.pos, len(c.seen)}
 	fields(c)
 	c.leave()
-	c.seen, c.level = c.seen[:c.level.seen], outer
+	c.seen, c.level = c.seen[:c.first], outer
 }
 
 // leave looks at what is left unread at the end of a structure.
@@ -171,7 +171,7 @@ func (c *Coder) seek(tag Tag, at, end int) int {
 func (c *Coder) skip() {
 	h := header(c.buf[c.pos:])
 	switch {
-	case slices.Contains(c.seen[c.level.seen:], h.tag()):
+	case slices.Contains(c.seen[c.first:], h.tag()):
 		c.Fail(h.tag(), "more than one")
 	case c.Strict:
 		c.Fail(h.tag(), "unexpected field")
@@ -197,7 +197,7 @@ func (c *Coder) read(tag Tag, typ Type) ([]byte, bool) {
 	if c.err != nil {
 		return nil, false
 	}
-	if n := len(c.seen); n == c.level.seen || c.seen[n-1] != tag {
+	if n := len(c.seen); n == c.first || c.seen[n-1] != tag {
 		c.seen = append(c.seen, tag)
 	}
 	start := at + headerSize
@@ -362,8 +362,8 @@ func List[T any](c *Coder, tag Tag, list *[]T, field func(*Coder, Tag, *T)) {
 	*list = (*list)[:0]
 	for more := c.Present(tag, false); more && c.err == nil; {
 		var v T
-		field(c, tag, &v)
 		*list = append(*list, v)
+		field(c, tag, &(*list)[len(*list)-1])
 		next, ok := c.Next()
 		more = ok && next == tag
 	}

@@ -63,12 +63,15 @@ func (t Type) fixed() int {
 
 // Error says what is wrong with an item, which one, and where in the message it stands.
 type Error struct {
-	Tag    Tag
+	Tag    Tag // 0 where there is not even a whole header
 	Offset int // bytes from the start of the message
 	Reason string
 }
 
 func (e *Error) Error() string {
+	if e.Tag == 0 {
+		return fmt.Sprintf("ttlv: offset %d: %s", e.Offset, e.Reason)
+	}
 	return fmt.Sprintf("ttlv: %v at offset %d: %s", e.Tag, e.Offset, e.Reason)
 }
 

@@ -1,0 +1,165 @@
+package kmip
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// old is a TLS 1.2 suite that Go does not offer unless it is told to.
+const old = tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256
+
+// What is wrong with a connection's TLS is told to the operator, with what to do about it, and is not tried again.
+func TestHandshakeErrors(t *testing.T) {
+	with := func(change func(*x509.Certificate)) func(*tls.Config) {
+		return func(c *tls.Config) { c.Certificates = []tls.Certificate{pki().server(change)} }
+	}
+	foreign := newAuthority()
+	stranger := foreign.issue(&x509.Certificate{Subject: pkix.Name{CommonName: "stranger"}})
+	strange := func(c *Config) { c.TLS.Certificate = stranger }
+	for _, tt := range []struct {
+		name   string
+		server func(*tls.Config)
+		client func(*Config)
+		texts  []string
+	}{
+		{
+			"expired", with(func(c *x509.Certificate) {
+				c.NotBefore, c.NotAfter = time.Date(2019, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+			}),
+			nil,
+			[]string{"the server's certificate holds from 2019-01-01T00:00:00Z to 2020-01-01T00:00:00Z"},
+		},
+		{
+			"wrong name", with(func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{"kms1.example", "kms2.example"}, nil }),
+			nil,
+			[]string{"the certificate is for kms1.example, kms2.example: use one of these as host, or set server_name = kms1.example"},
+		},
+		{
+			"another server_name", nil,
+			func(c *Config) { c.TLS.ServerName = "kms.example" },
+			[]string{"the certificate is for localhost, 127.0.0.1: ", "set server_name = localhost"},
+		},
+		{
+			"Common Name alone", with(func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = nil, nil }),
+			nil,
+			[]string{`no Subject Alternative Name, only the Common Name "kms"`, "must be issued anew"},
+		},
+		{
+			"unknown CA", func(c *tls.Config) { c.Certificates = []tls.Certificate{foreign.server(nil)} },
+			nil,
+			[]string{"ca_certs must hold the CA that issued the server's certificate"},
+		},
+		{
+			"a client's certificate", with(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }),
+			nil,
+			[]string{"the server's certificate cannot be used"},
+		},
+		{
+			"no common suite", func(c *tls.Config) { c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{old} },
+			nil,
+			[]string{"accepts none of the suites offered: TLS_", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "tls_ciphers"},
+		},
+		{
+			"no common suite, named", func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 },
+			func(c *Config) { c.TLS.CipherSuites = []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA256} },
+			[]string{"accepts none of the suites offered: TLS_RSA_WITH_AES_128_CBC_SHA256; ", "tls_ciphers"},
+		},
+		{
+			"client refused, TLS 1.2", func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }, strange,
+			[]string{"the server does not accept the certificate in certfile"},
+		},
+		{
+			"client refused, TLS 1.3", nil, strange,
+			[]string{"the server does not accept the certificate in certfile"},
+		},
+		{
+			"TLS 1.1 alone", func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 },
+			nil,
+			[]string{"the server speaks no TLS version from tls_min_version on"},
+		},
+		{
+			"TLS 1.2 where 1.3 is asked", func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 },
+			func(c *Config) { c.TLS.MinVersion = tls.VersionTLS13 },
+			[]string{"the server speaks no TLS version from tls_min_version on"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := serve(t, tt.server, ok)
+			_, err := Do(soon(t), client(t, tt.client, s), createAES())
+			var advice *HandshakeError
+			require.ErrorAs(t, err, &advice)
+			for _, text := range tt.texts {
+				require.ErrorContains(t, err, text)
+			}
+			var lost *TransportError
+			require.ErrorAs(t, err, &lost)
+			require.False(t, lost.Sent || lost.MaybeExecuted, "nothing can have been executed")
+			require.Equal(t, s.address, lost.Server)
+			require.Equal(t, 1, s.connections())
+			requireReadable(t, err)
+		})
+	}
+}
+
+func TestHandshakes(t *testing.T) {
+	for name, tt := range map[string]struct {
+		server func(*tls.Config)
+		client func(*Config)
+	}{
+		"TLS 1.2":             {func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }, nil},
+		"TLS 1.3":             {func(c *tls.Config) { c.MinVersion = tls.VersionTLS13 }, nil},
+		"TLS 1.3 alone":       {nil, func(c *Config) { c.TLS.MinVersion = tls.VersionTLS13 }},
+		"an old suite, named": {func(c *tls.Config) { c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{old} }, func(c *Config) { c.TLS.CipherSuites = []uint16{old} }},
+		"a named server": {
+			func(c *tls.Config) {
+				c.Certificates = []tls.Certificate{pki().server(func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{"kms.example"}, nil })}
+			},
+			func(c *Config) { c.TLS.ServerName = "kms.example" },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Do(soon(t), client(t, tt.client, serve(t, tt.server, ok)), createAES())
+			require.NoError(t, err)
+		})
+	}
+}
+
+// The host's name is sent, for servers that have several certificates; an address is not a name.
+func TestServerNameIndication(t *testing.T) {
+	names := make(chan string, 2)
+	s := serve(t, func(c *tls.Config) {
+		c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			names <- hello.ServerName
+			return nil, nil
+		}
+	}, ok)
+	_, port, err := net.SplitHostPort(s.address)
+	require.NoError(t, err)
+	for host, want := range map[string]string{"localhost": "localhost", "127.0.0.1": ""} {
+		_, err := Do(soon(t), client(t, func(c *Config) { c.Hosts = []string{net.JoinHostPort(host, port)} }), get)
+		require.NoError(t, err)
+		require.Equal(t, want, <-names)
+	}
+}
+
+func TestUnusableHost(t *testing.T) {
+	_, err := Do(soon(t), client(t, func(c *Config) { c.Hosts = []string{"no port"} }), get)
+	require.ErrorContains(t, err, "kmip: cannot reach no port: ")
+	requireReadable(t, err)
+}
+
+// Every alert that crypto/tls can send is told apart by its text.
+func TestAlerts(t *testing.T) {
+	for a := range tls.AlertError(128) {
+		err := &net.OpError{Op: "remote error", Err: a}
+		require.True(t, alerted(err, a))
+		require.False(t, alerted(err, a+1))
+		require.False(t, alerted(a, a), "one that we sent")
+	}
+}
