@@ -212,11 +212,22 @@ func (l Attributes) Names() []string {
 	return names
 }
 
-// ApplicationData is what the object records under a namespace (section 3.36), false where it records nothing.
-func (l Attributes) ApplicationData(namespace string) (string, bool) {
+// Applications are the object's Application Specific Information (section 3.36).
+func (l Attributes) Applications() []ApplicationInformation {
+	var list []ApplicationInformation
 	for i := range l {
 		var info ApplicationInformation
-		if l[i].Tag == ttlv.TagApplicationSpecificInformation && l[i].Value.Struct(0, info.fields) == nil && info.Namespace == namespace {
+		if l[i].Tag == ttlv.TagApplicationSpecificInformation && l[i].Value.Struct(0, info.fields) == nil {
+			list = append(list, info)
+		}
+	}
+	return list
+}
+
+// ApplicationData is what the object records under a namespace, false where it records nothing.
+func (l Attributes) ApplicationData(namespace string) (string, bool) {
+	for _, info := range l.Applications() {
+		if info.Namespace == namespace {
 			return info.Data, true
 		}
 	}

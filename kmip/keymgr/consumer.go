@@ -2,20 +2,100 @@ package keymgr
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"strings"
 
+	"kmip-keymgr/kmip"
 	"kmip-keymgr/protocol"
+	"kmip-keymgr/ttlv"
 )
 
-// AddConsumer is not there yet: Castellan 4.0.0 has no consumers.
-func (m *Manager) AddConsumer(context.Context, *protocol.Context, *protocol.ChangeConsumer) (*protocol.Done, error) {
-	return nil, noConsumers()
+// Who uses an object is kept on the object itself: one Application Specific Information for each consumer, under a
+// namespace that is the consumer's own. So two callers that add two consumers do not get into each other's way.
+const consumerNamespace = "openstack-consumer-"
+
+// consumer is a consumer as it is written down.
+type consumer struct {
+	Service      string `json:"service"`
+	ResourceType string `json:"resource_type"`
+	ResourceID   string `json:"resource_id"`
 }
 
-// RemoveConsumer is not there yet either.
-func (m *Manager) RemoveConsumer(context.Context, *protocol.Context, *protocol.ChangeConsumer) (*protocol.Done, error) {
-	return nil, noConsumers()
+// consumerAttribute is the attribute that stands for a consumer.
+func consumerAttribute(c protocol.Consumer) kmip.Attribute {
+	text, _ := json.Marshal(consumer(c)) // texts always marshal
+	digest := sha256.Sum256(text)
+	return kmip.ApplicationAttribute(consumerNamespace+hex.EncodeToString(digest[:16]), string(text))
 }
 
-func noConsumers() error {
-	return &protocol.Error{Kind: protocol.Unsupported, Message: "consumers are not kept"}
+// consumers are those that the object records.
+func (f *found) consumers() []protocol.Consumer {
+	var list []protocol.Consumer
+	for _, info := range f.attributes.Applications() {
+		var c consumer
+		if strings.HasPrefix(info.Namespace, consumerNamespace) && json.Unmarshal([]byte(info.Data), &c) == nil {
+			list = append(list, protocol.Consumer(c))
+		}
+	}
+	return list
+}
+
+// recorded is the attribute that stands for a consumer as the object has it, nil where it has none.
+func (f *found) recorded(c protocol.Consumer) *kmip.Attribute {
+	want := consumerAttribute(c)
+	for i := range f.attributes {
+		if a := &f.attributes[i]; a.Tag == ttlv.TagApplicationSpecificInformation && a.Value.Equal(want.Value) {
+			return a
+		}
+	}
+	return nil
+}
+
+// AddConsumer records a consumer. One that is recorded already stays as it is.
+func (m *Manager) AddConsumer(ctx context.Context, who *protocol.Context, args *protocol.ChangeConsumer) (*protocol.Done, error) {
+	return m.changeConsumer(ctx, who, args.KeyID, func(ctx context.Context, f *found) error {
+		if f.recorded(args.Consumer) != nil {
+			return nil
+		}
+		_, err := kmip.Do(ctx, m.client, &kmip.AddAttribute{UniqueIdentifier: f.id, Attribute: consumerAttribute(args.Consumer)})
+		return err
+	})
+}
+
+// RemoveConsumer takes a consumer off the record. One that is not on it is no error.
+func (m *Manager) RemoveConsumer(ctx context.Context, who *protocol.Context, args *protocol.ChangeConsumer) (*protocol.Done, error) {
+	return m.changeConsumer(ctx, who, args.KeyID, func(ctx context.Context, f *found) error {
+		a := f.recorded(args.Consumer)
+		if a == nil {
+			return nil
+		}
+		_, err := kmip.Do(ctx, m.client, &kmip.DeleteAttribute{UniqueIdentifier: f.id, Current: a, Name: a.AttributeName, Index: a.Index})
+		return err
+	})
+}
+
+// changeConsumer reads the object and changes what is to be changed, and again where nobody knows whether that worked.
+func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, keyID string, change func(context.Context, *found) error) (*protocol.Done, error) {
+	ctx, end := m.begin(ctx)
+	defer end()
+	var err error
+	for range maxLooks {
+		var f *found
+		if f, err = m.find(ctx, who, keyID, false); err != nil {
+			break
+		}
+		if err = change(ctx, f); !isLost(err) {
+			break
+		}
+	}
+	if errors.Is(err, kmip.OperationNotSupported) {
+		err = &protocol.Error{Kind: protocol.Unsupported, Reason: kmip.OperationNotSupported.String(), Message: "the server cannot change attributes, which is how consumers are kept"}
+	}
+	if err != nil {
+		return nil, m.fail(err)
+	}
+	return &protocol.Done{}, nil
 }

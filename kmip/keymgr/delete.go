@@ -8,10 +8,10 @@ import (
 	"kmip-keymgr/protocol"
 )
 
-// delete destroys the object with that key id. Whose it is must be read first where projects are kept apart; otherwise
+// delete destroys the object with that key id. Whose it is, and who uses it, must be read first; where neither matters,
 // the key id may well be the server's identifier, and one round trip does.
-func (m *Manager) delete(ctx context.Context, who *protocol.Context, keyID string) error {
-	if !m.isolates(who) {
+func (m *Manager) delete(ctx context.Context, who *protocol.Context, keyID string, force bool) error {
+	if force && !m.isolates(who) {
 		if err := m.destroy(ctx, keyID); err == nil || !mayHaveOtherID(err) {
 			return err
 		}
@@ -19,6 +19,9 @@ func (m *Manager) delete(ctx context.Context, who *protocol.Context, keyID strin
 	f, err := m.find(ctx, who, keyID, false)
 	if err != nil {
 		return err
+	}
+	if n := len(f.consumers()); n > 0 && !force {
+		return invalid("the key has %d consumers; force deletes it all the same", n)
 	}
 	return m.destroy(ctx, f.id)
 }

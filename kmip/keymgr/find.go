@@ -178,7 +178,7 @@ func (f *found) object(keyID string) (*protocol.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &protocol.Object{Type: kind, ID: keyID, Name: recordOf(f.attributes).Name, State: f.state()}
+	o := &protocol.Object{Type: kind, ID: keyID, Name: recordOf(f.attributes).Name, State: f.state(), Consumers: f.consumers()}
 	if at, ok := f.attributes.Time(ttlv.TagInitialDate); ok {
 		o.Created = at.Unix()
 	}

@@ -105,7 +105,7 @@ func (m *Manager) CopyKey(ctx context.Context, who *protocol.Context, args *prot
 func (m *Manager) DeleteKey(ctx context.Context, who *protocol.Context, args *protocol.DeleteKey) (*protocol.Done, error) {
 	ctx, end := m.begin(ctx)
 	defer end()
-	if err := m.delete(ctx, who, args.KeyID); err != nil {
+	if err := m.delete(ctx, who, args.KeyID, args.Force); err != nil {
 		return nil, m.fail(err)
 	}
 	return &protocol.Done{}, nil

@@ -93,6 +93,12 @@ func (b *bench) delete(who *protocol.Context, id string) {
 	require.NoError(b.t, err)
 }
 
+func (b *bench) force(who *protocol.Context, id string) {
+	b.t.Helper()
+	_, err := b.DeleteKey(context.Background(), who, &protocol.DeleteKey{KeyID: id, Force: true})
+	require.NoError(b.t, err)
+}
+
 func (b *bench) list(who *protocol.Context) []*protocol.Object {
 	b.t.Helper()
 	l, err := b.ListKeys(context.Background(), who, &protocol.ListKeys{MetadataOnly: true})
@@ -187,9 +193,9 @@ func TestRoundTrips(t *testing.T) {
 				costs(1, "store", func() { stored = b.store(alice, passphrase()) })
 				costs(1, "get", func() { b.get(alice, id) })
 				costs(2, "copy", func() { twin = b.copy(alice, id) })
-				costs(1, "delete by the service", func() { b.delete(service, id) })
+				costs(1, "delete by the service, by force", func() { b.force(service, id) })
 				costs(2, "delete by a project, whose the key must be", func() { b.delete(alice, twin) })
-				costs(1, "delete of a passphrase", func() { b.delete(service, stored) })
+				costs(2, "delete by the service, if nobody uses the key", func() { b.delete(service, stored) })
 			})
 		}
 	}

@@ -1,0 +1,79 @@
+package keymgr_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"kmip-keymgr/kmip"
+	"kmip-keymgr/mock"
+	"kmip-keymgr/protocol"
+)
+
+func TestConsumers(t *testing.T) {
+	ctx := context.Background()
+	volume := protocol.Consumer{Service: "cinder", ResourceType: "volume", ResourceID: "v1"}
+	server := protocol.Consumer{Service: "nova", ResourceType: "instance", ResourceID: "i \"1\""}
+	for name, s := range settings() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := start(t, s)
+			id := b.create(alice, 256)
+			add := func(c protocol.Consumer) {
+				_, err := b.AddConsumer(ctx, alice, &protocol.ChangeConsumer{KeyID: id, Consumer: c})
+				require.NoError(t, err)
+			}
+			remove := func(c protocol.Consumer) {
+				_, err := b.RemoveConsumer(ctx, alice, &protocol.ChangeConsumer{KeyID: id, Consumer: c})
+				require.NoError(t, err)
+			}
+			require.Empty(t, b.get(alice, id).Consumers)
+			add(volume)
+			add(server)
+			add(volume)
+			require.ElementsMatch(t, []protocol.Consumer{volume, server}, b.get(alice, id).Consumers)
+			require.Equal(t, "volume key", b.get(alice, id).Name)
+
+			for _, who := range []*protocol.Context{alice, service} {
+				_, err := b.DeleteKey(ctx, who, &protocol.DeleteKey{KeyID: id})
+				require.ErrorContains(t, err, "2 consumers")
+			}
+			_, err := b.AddConsumer(ctx, bob, &protocol.ChangeConsumer{KeyID: id, Consumer: volume})
+			require.Equal(t, protocol.NotFound, kind(err))
+			require.Empty(t, b.get(alice, b.copy(alice, id)).Consumers, "nobody uses a copy yet")
+
+			remove(volume)
+			remove(volume)
+			require.Equal(t, []protocol.Consumer{server}, b.get(alice, id).Consumers)
+			remove(server)
+			b.delete(alice, id)
+
+			id = b.create(alice, 256)
+			add(volume)
+			b.force(alice, id)
+		})
+	}
+}
+
+// TestConsumersCut breaks the conversation about a consumer.
+func TestConsumersCut(t *testing.T) {
+	ctx := context.Background()
+	b := start(t, setting{keymgr: isolating()})
+	change := &protocol.ChangeConsumer{KeyID: b.create(alice, 256), Consumer: protocol.Consumer{Service: "cinder", ResourceType: "volume", ResourceID: "v1"}}
+	for _, action := range []mock.Action{mock.DropRequest, mock.DropResponse, mock.Garbage, mock.Truncate} {
+		b.server.Inject(mock.Fault{Operation: kmip.OpAddAttribute, Action: action}, mock.Fault{Operation: kmip.OpDeleteAttribute, Action: action})
+		_, err := b.AddConsumer(ctx, alice, change)
+		require.NoError(t, err)
+		require.Len(t, b.get(alice, change.KeyID).Consumers, 1)
+		_, err = b.RemoveConsumer(ctx, alice, change)
+		require.NoError(t, err)
+		require.Empty(t, b.get(alice, change.KeyID).Consumers)
+	}
+}
+
+func TestConsumersUnsupported(t *testing.T) {
+	b := start(t, setting{mock: mock.Config{Without: []kmip.Operation{kmip.OpAddAttribute}}, keymgr: isolating()})
+	_, err := b.AddConsumer(context.Background(), alice, &protocol.ChangeConsumer{KeyID: b.create(alice, 256), Consumer: protocol.Consumer{Service: "a", ResourceType: "b", ResourceID: "c"}})
+	require.Equal(t, protocol.Unsupported, kind(err))
+}
