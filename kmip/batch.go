@@ -64,20 +64,19 @@ func (c *Client) Run(ctx context.Context, b *Batch) error {
 		return b.mark(err)
 	}
 	if refused := response.refusal(); refused != nil && len(b.items) > 1 && refused.Reason.aboutBatches() {
-		c.single = true
 		return c.runSingly(ctx, b, 0, "")
 	} else if refused != nil && (len(b.items) > 1 || refused.Operation == 0) {
 		return refused
 	}
 	placeholder := b.deliver(response, c.server, "")
 	if answered := len(response.Items); answered < len(b.items) && (b.Continue || response.Items[answered-1].Status == StatusSuccess) {
-		c.single = true
 		return c.runSingly(ctx, b, answered, placeholder)
 	}
 	return nil
 }
 
-// runSingly runs the operations from the given one on in messages of their own, with the ID Placeholder filled in here.
+// runSingly runs the operations from the given one on in messages of their own, with the ID Placeholder filled in here. A
+// server that takes those is not sent batches any more.
 func (c *Client) runSingly(ctx context.Context, b *Batch, from int, placeholder string) error {
 	for i := from; i < len(b.items); i++ {
 		one := Batch{items: b.items[i : i+1]}
@@ -94,6 +93,7 @@ func (c *Client) runSingly(ctx context.Context, b *Batch, from int, placeholder 
 		if refused := response.refusal(); refused != nil && refused.Operation == 0 {
 			one.items[0].deliver(nil, refused)
 		} else {
+			c.single = true
 			placeholder = one.deliver(response, c.server, placeholder)
 		}
 		if response.Items[0].Status != StatusSuccess && !b.Continue {

@@ -155,17 +155,18 @@ func (d *description) keyID(id string) string {
 	return d.name
 }
 
-// makeFitting makes an object. A server may take no more than one instance of an attribute in a request, as PyKMIP's does
-// in 2.0: what it refused is tried once more in that form.
+// makeFitting makes an object. What a server refused is tried once more with the record in its plainest form, which one
+// may take that has trouble with several instances of an attribute, as PyKMIP's has in 2.0, or with text beyond ASCII.
 func (m *Manager) makeFitting(ctx context.Context, d *description, activate bool, add adder) (id string, active, err error) {
 	id, active, err = m.makeOnce(ctx, d, activate, add)
-	if m.single || !isRefused(err) || len(d.record.attributes()) < 2 {
+	several := len(d.record.attributes()) > 1
+	if m.single || !isRefused(err) || (!several && d.record.isASCII()) {
 		return id, active, err
 	}
 	m.single = true
 	id, active, again := m.makeOnce(ctx, d, activate, add)
+	m.single = again == nil && d.record.isASCII() // and so from now on, where the instances were the trouble
 	if isRefused(again) {
-		m.single = false
 		return "", nil, err
 	}
 	return id, active, again

@@ -2,6 +2,10 @@ package keymgr
 
 import (
 	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"kmip-keymgr/kmip"
 	"kmip-keymgr/protocol"
@@ -53,10 +57,36 @@ func (r *record) attributes() kmip.Attributes {
 	return list
 }
 
-// single is the whole record in one instance.
+// single is the whole record in one instance, and in ASCII, which every server can read: PyKMIP's takes a Text String for a
+// byte a character.
 func (r *record) single() kmip.Attributes {
 	text, _ := json.Marshal(r) // texts always marshal
-	return kmip.Attributes{kmip.ApplicationAttribute(namespaceAll, string(text))}
+	return kmip.Attributes{kmip.ApplicationAttribute(namespaceAll, ascii(string(text)))}
+}
+
+// ascii is a JSON text with every character beyond ASCII escaped (RFC 8259 section 7).
+func ascii(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if r < utf8.RuneSelf {
+			b.WriteRune(r)
+			continue
+		}
+		for _, half := range utf16.AppendRune(nil, r) {
+			fmt.Fprintf(&b, `\u%04x`, half)
+		}
+	}
+	return b.String()
+}
+
+// isASCII tells whether the record has no character that a server may stumble over.
+func (r *record) isASCII() bool {
+	for _, f := range r.fields() {
+		if strings.ContainsFunc(*f.data, func(c rune) bool { return c >= utf8.RuneSelf }) {
+			return false
+		}
+	}
+	return true
 }
 
 // recordOf is the record that an object shows, in either form.
