@@ -30,6 +30,7 @@ type Config struct {
 // goroutine at a time. Close it after use.
 type Client struct {
 	config  Config
+	caller  *Credential // see As
 	conn    *tls.Conn
 	coder   ttlv.Coder
 	request []byte
@@ -55,6 +56,34 @@ const firstRequest = 4096
 // meet begins with a server, of which nothing is known yet.
 func (c *Client) meet(server string) {
 	c.server, c.version, c.settled, c.single = server, c.versions()[0], false, false
+}
+
+// As makes every request carry this credential beside the configured ones, until the next call; nil is for none. The
+// credential stays the caller's, to clear when it is not needed any more.
+func (c *Client) As(caller *Credential) { c.caller = caller }
+
+// credentials are those that a request carries, all or, where the version has no room for them, an error.
+func (c *Client) credentials(v Version) ([]Credential, error) {
+	all := c.config.Credentials
+	if c.caller != nil {
+		all = append(all[:len(all):len(all)], *c.caller)
+	}
+	if v < sinceSeveral && len(all) > 1 {
+		return nil, &CredentialsError{Server: c.server, Version: v, Count: len(all)}
+	}
+	return all, nil
+}
+
+// reserve makes the buffer for requests so large that no credential makes it grow.
+func (c *Client) reserve(credentials []Credential) {
+	need := firstRequest
+	for i := range credentials {
+		need += len(credentials[i].Value.Data)
+	}
+	if cap(c.request) < need {
+		clear(c.request[:cap(c.request)])
+		c.request = make([]byte, 0, need)
+	}
 }
 
 // Server is the host that is connected, or was last: "" before the first connection.
@@ -163,8 +192,12 @@ func (c *Client) exchange(ctx context.Context, b *Batch, v Version) (*ResponseMe
 	if v == 0 {
 		v = c.version
 	}
-	var err error
-	if c.request, err = b.message(v, c.config.Credentials).Append(&c.coder, c.request[:0]); err != nil {
+	credentials, err := c.credentials(v)
+	if err != nil {
+		return nil, err
+	}
+	c.reserve(credentials)
+	if c.request, err = b.message(v, credentials).Append(&c.coder, c.request[:0]); err != nil {
 		return nil, err
 	}
 	reply, err := c.roundTrip(ctx, c.request)

@@ -1,6 +1,8 @@
 package kmip
 
 import (
+	"fmt"
+
 	"kmip-keymgr/internal/secret"
 	"kmip-keymgr/ttlv"
 )
@@ -24,6 +26,24 @@ type Credential struct {
 func (d *Credential) fields(c *ttlv.Coder) {
 	ttlv.Enum(c, ttlv.TagCredentialType, &d.Type)
 	c.Value(ttlv.TagCredentialValue, &d.Value)
+}
+
+// Clear overwrites the value, which must be nobody else's then.
+func (d *Credential) Clear() { clear(d.Value.Data) }
+
+// sinceSeveral is the first version in which a message may carry more than one credential (section 6.6).
+const sinceSeveral = V1_2
+
+// CredentialsError says that the credentials to send are more than a message of the server's version carries. Nothing was
+// sent: none of them is ever left out.
+type CredentialsError struct {
+	Server  string
+	Version Version
+	Count   int
+}
+
+func (e *CredentialsError) Error() string {
+	return fmt.Sprintf("kmip: a message to %s carries one credential, since it is in KMIP %v, and there are %d", e.Server, e.Version, e.Count)
 }
 
 // Password is the value of a Username and Password credential.

@@ -73,7 +73,7 @@ func (c *Client) settle(ctx context.Context, b *Batch, first *ResponseMessage, s
 // tryVersions sends the batch in the versions not yet tried, until one is not refused.
 func (c *Client) tryVersions(ctx context.Context, b *Batch, first *ResponseMessage) (*ResponseMessage, error) {
 	for _, v := range c.versions() {
-		if v == c.version {
+		if _, err := c.credentials(v); v == c.version || err != nil {
 			continue
 		}
 		response, err := c.exchange(ctx, b, v)

@@ -155,6 +155,8 @@ func (r ResultReason) String() string {
 		return reasonNames[r]
 	case r == GeneralFailure:
 		return "GeneralFailure"
+	case r == IdentityUnavailable:
+		return "IdentityUnavailable"
 	}
 	return fmt.Sprintf("0x%08X", uint32(r))
 }
@@ -167,6 +169,9 @@ func ParseResultReason(name string) (ResultReason, error) {
 		if r.String() == name {
 			return r, nil
 		}
+	}
+	if name == IdentityUnavailable.String() {
+		return IdentityUnavailable, nil
 	}
 	return 0, fmt.Errorf("kmip: no result reason %q", name)
 }

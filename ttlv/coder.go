@@ -26,18 +26,21 @@ type Coder struct {
 
 	buf     []byte
 	level         // reading: where in buf
-	seen    []Tag // reading: the fields read, of the structures around this place
-	few     [24]Tag
+	skipped []Tag // reading: the tags passed over, of the structures around this place
 	reading bool
 	err     error
 }
 
-// level is the structure that is being read.
+// level is a structure that is being read, and how far.
 type level struct {
-	pos, end int // the next item, and where the structure ends
-	skipped  int // the first field passed over, end where there is none
-	first    int // where its fields begin in seen
+	start, end int
+	pos        int    // the next item
+	next       header // its header, 0 at the end and after an error
+	first      int    // where its tags begin in skipped
 }
+
+// maxSkipped is how many different fields of a structure may be passed over. No version has so many that others have not.
+const maxSkipped = 64
 
 // Append writes one structure to the end of buf and returns the longer buffer.
 func (c *Coder) Append(buf []byte, tag Tag, fields func(*Coder)) ([]byte, error) {
@@ -58,8 +61,8 @@ func (c *Coder) Decode(msg []byte, tag Tag, fields func(*Coder)) error {
 
 // decode walks items that are already checked.
 func (c *Coder) decode(items []byte, fields func(*Coder)) error {
-	c.buf, c.reading, c.err = items, true, nil
-	c.seen, c.level = c.few[:0], level{end: len(items), skipped: len(items)}
+	c.buf, c.reading, c.err, c.skipped = items, true, nil, c.skipped[:0]
+	c.enter(level{end: len(items)})
 	fields(c)
 	c.leave()
 	c.buf = nil
@@ -73,6 +76,7 @@ func (c *Coder) Reading() bool { return c.reading }
 func (c *Coder) Fail(tag Tag, format string, args ...any) {
 	if c.err == nil {
 		c.err = &Error{Tag: tag, Offset: c.offset(), Reason: fmt.Sprintf(format, args...)}
+		c.next = 0
 	}
 }
 
@@ -99,15 +103,31 @@ func (c *Coder) Struct(tag Tag, fields func(*Coder)) {
 		return
 	}
 	outer := c.level
-	c.level = level{outer.pos - len(inside), outer.pos, outer.pos, len(c.seen)}
+	c.enter(level{start: outer.pos - len(inside), end: outer.pos, pos: outer.pos - len(inside), first: len(c.skipped)})
 	fields(c)
 	c.leave()
-	c.seen, c.level = c.seen[:c.first], outer
+	if c.err == nil {
+		c.level, c.skipped = outer, c.skipped[:c.first]
+	}
+}
+
+// enter begins to read a structure.
+func (c *Coder) enter(l level) {
+	c.level = l
+	c.advance(l.pos)
+}
+
+// advance moves to the item at pos.
+func (c *Coder) advance(pos int) {
+	c.pos, c.next = pos, 0
+	if pos < c.end {
+		c.next = header(binary.BigEndian.Uint64(c.buf[pos:]))
+	}
 }
 
 // leave looks at what is left unread at the end of a structure.
 func (c *Coder) leave() {
-	for c.err == nil && c.pos < c.end {
+	for c.next != 0 {
 		c.skip()
 	}
 }
@@ -117,16 +137,12 @@ func (c *Coder) Present(tag Tag, present bool) bool {
 	if !c.reading {
 		return present
 	}
-	_, ok := c.find(tag)
-	return ok
+	return c.find(tag) < c.end
 }
 
 // Next is the tag of the next field in the structure being read, false at its end and when writing.
 func (c *Coder) Next() (Tag, bool) {
-	if !c.reading || c.err != nil || c.pos >= c.end {
-		return 0, false
-	}
-	return header(c.buf[c.pos:]).tag(), true
+	return c.next.tag(), c.reading && c.next != 0
 }
 
 // TypeOf is the type of a field that is about to be read, 0 where it is absent and when writing.
@@ -134,31 +150,32 @@ func (c *Coder) TypeOf(tag Tag) Type {
 	if !c.reading {
 		return 0
 	}
-	at, ok := c.find(tag)
-	if !ok {
+	at := c.find(tag)
+	if at >= c.end {
 		return 0
 	}
-	return header(c.buf[at:]).typ()
+	return header(binary.BigEndian.Uint64(c.buf[at:])).typ()
 }
 
-// find is the offset of the first sibling with that tag from here on.
-func (c *Coder) find(tag Tag) (int, bool) {
-	if c.err != nil {
-		return 0, false
+// find is the offset of the first sibling with that tag from here on, mostly the next one, or the structure's end.
+func (c *Coder) find(tag Tag) int {
+	if c.next.tag() == tag {
+		return c.pos
 	}
-	if at := c.seek(tag, c.pos, c.end); at < c.end {
-		return at, true
+	at := c.end
+	if c.next != 0 {
+		at = c.seek(tag, c.pos, c.end)
 	}
-	if c.seek(tag, c.skipped, c.pos) < c.pos {
+	if at == c.end && len(c.skipped) > c.first && slices.Contains(c.skipped[c.first:], tag) {
 		c.Fail(tag, "out of order")
 	}
-	return 0, false
+	return at
 }
 
 // seek is the offset of the first item with that tag between two items of a structure, or the end.
 func (c *Coder) seek(tag Tag, at, end int) int {
 	for at < end {
-		h := header(c.buf[at:])
+		h := header(binary.BigEndian.Uint64(c.buf[at:]))
 		if h.tag() == tag {
 			return at
 		}
@@ -167,42 +184,49 @@ func (c *Coder) seek(tag Tag, at, end int) int {
 	return end
 }
 
-// skip passes over one field that nobody asked for.
-func (c *Coder) skip() {
-	h := header(c.buf[c.pos:])
-	switch {
-	case slices.Contains(c.seen[c.first:], h.tag()):
-		c.Fail(h.tag(), "more than one")
-	case c.Strict:
-		c.Fail(h.tag(), "unexpected field")
-	}
-	c.skipped = min(c.skipped, c.pos)
-	c.pos += headerSize + padded(h.length())
-}
-
 // read moves behind the field and returns its value, without padding.
 func (c *Coder) read(tag Tag, typ Type) ([]byte, bool) {
-	at, ok := c.find(tag)
-	if !ok {
-		c.Fail(tag, "missing")
+	if c.next.tag() != tag && !c.skipTo(tag) {
 		return nil, false
 	}
-	for c.pos < at && c.err == nil {
+	if c.next.typ() != typ {
+		c.Fail(tag, "type %v, not %v", c.next.typ(), typ)
+		return nil, false
+	}
+	start, length := c.pos+headerSize, c.next.length()
+	c.advance(start + padded(length))
+	return c.buf[start : start+length : start+length], true
+}
+
+// skipTo passes over the fields before the one with that tag.
+func (c *Coder) skipTo(tag Tag) bool {
+	at := c.find(tag)
+	if at >= c.end {
+		c.Fail(tag, "missing")
+	}
+	for c.pos < at && c.next != 0 {
 		c.skip()
 	}
-	h := header(c.buf[at:])
-	if h.typ() != typ {
-		c.Fail(tag, "type %v, not %v", h.typ(), typ)
+	return c.err == nil
+}
+
+// skip passes over one field that nobody asked for.
+func (c *Coder) skip() {
+	tag, passed := c.next.tag(), c.skipped[c.first:]
+	known := slices.Contains(passed, tag)
+	switch {
+	case !known && c.seek(tag, c.start, c.pos) < c.pos:
+		c.Fail(tag, "more than one")
+	case c.Strict:
+		c.Fail(tag, "unexpected field")
+	case len(passed) == maxSkipped:
+		c.Fail(tag, "too many unknown fields")
+	case !known:
+		c.skipped = append(c.skipped, tag)
 	}
-	if c.err != nil {
-		return nil, false
+	if c.err == nil {
+		c.advance(c.pos + headerSize + padded(c.next.length()))
 	}
-	if n := len(c.seen); n == c.first || c.seen[n-1] != tag {
-		c.seen = append(c.seen, tag)
-	}
-	start := at + headerSize
-	c.pos = start + padded(h.length())
-	return c.buf[start : start+h.length() : start+h.length()], true
 }
 
 // open writes an item's header with a length that close fills in.
@@ -325,12 +349,13 @@ func (c *Coder) Interval(tag Tag, v *time.Duration) {
 // Value is an item of any type.
 func (c *Coder) Value(tag Tag, v *Value) {
 	if !c.reading {
-		if reason := checkValue(v.Type, v.Data, nil); reason != "" {
-			c.Fail(tag, "%s", reason)
-		}
+		at := len(c.buf)
 		c.head(tag, v.Type, len(v.Data))
 		c.buf = append(c.buf, v.Data...)
 		c.pad(len(v.Data))
+		if err := checkItems(c.buf, at, len(c.buf), 0); err != nil && c.err == nil {
+			c.err = err
+		}
 		return
 	}
 	typ := c.TypeOf(tag)

@@ -23,7 +23,7 @@ func Dump(msg []byte) string {
 
 func dump(s *strings.Builder, items []byte, depth int) {
 	for len(items) > 0 {
-		h := header(items)
+		h := header(binary.BigEndian.Uint64(items))
 		v := Value{h.typ(), items[headerSize : headerSize+h.length()]}
 		fmt.Fprintf(s, "%s%v (%v): %s\n", strings.Repeat("  ", depth), h.tag(), v.Type, v.show(h.tag()))
 		if v.Type == TypeStructure {

@@ -1,6 +1,7 @@
 package ttlv
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 )
@@ -19,7 +20,7 @@ func ReadMessage(r io.Reader, tag Tag, limit int) ([]byte, error) {
 	if _, err := io.ReadFull(r, msg); err != nil {
 		return nil, err
 	}
-	size, err := messageSize(msg, tag, limit)
+	size, err := messageSize(header(binary.BigEndian.Uint64(msg)), tag, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -35,18 +36,18 @@ func ReadMessage(r io.Reader, tag Tag, limit int) ([]byte, error) {
 	return msg, nil
 }
 
-func messageSize(b header, tag Tag, limit int) (int, error) {
+func messageSize(h header, tag Tag, limit int) (int, error) {
 	switch {
-	case b.tag() != tag:
-		return 0, &Error{Tag: b.tag(), Reason: fmt.Sprintf("a message should start with %v", tag)}
-	case b.typ() != TypeStructure:
-		return 0, &Error{Tag: tag, Reason: fmt.Sprintf("type %v, not Structure", b.typ())}
-	case b.length()%8 != 0:
-		return 0, &Error{Tag: tag, Reason: fmt.Sprintf("length %d is no multiple of 8", b.length())}
-	case b.length() < 0 || b.length() > limit-headerSize: // an int may have 32 bits
-		return 0, &Error{Tag: tag, Reason: fmt.Sprintf("length %d is over the limit of %d bytes", b.length(), limit)}
+	case h.tag() != tag:
+		return 0, &Error{Tag: h.tag(), Reason: fmt.Sprintf("a message should start with %v", tag)}
+	case h.typ() != TypeStructure:
+		return 0, &Error{Tag: tag, Reason: fmt.Sprintf("type %v, not Structure", h.typ())}
+	case h.length()%8 != 0:
+		return 0, &Error{Tag: tag, Reason: fmt.Sprintf("length %d is no multiple of 8", h.length())}
+	case h.length() < 0 || h.length() > limit-headerSize: // an int may have 32 bits
+		return 0, &Error{Tag: tag, Reason: fmt.Sprintf("length %d is over the limit of %d bytes", h.length(), limit)}
 	}
-	return headerSize + b.length(), nil
+	return headerSize + h.length(), nil
 }
 
 // grow makes msg size bytes long, in an array of that size if its own is too small, and clears the array it leaves.

@@ -50,15 +50,35 @@ func (t Type) String() string {
 	return fmt.Sprintf("type 0x%02X", uint8(t))
 }
 
-// fixed is the length that every value of the type has, 0 where it varies.
-func (t Type) fixed() int {
+// takes tells whether a value of the type may have that length (section 9.1.1.3).
+func (t Type) takes(length int) bool {
 	switch t {
 	case TypeInteger, TypeEnumeration, TypeInterval:
-		return 4
+		return length == 4
 	case TypeLongInteger, TypeBoolean, TypeDateTime, TypeDateTimeExtended:
-		return 8
+		return length == 8
+	case TypeTextString, TypeByteString:
+		return true
+	case TypeStructure:
+		return length%8 == 0
+	case TypeBigInteger:
+		return length%8 == 0 && length > 0
 	}
-	return 0
+	return false
+}
+
+// refuse says in words why a value of the type cannot have that length.
+func (t Type) refuse(length int) string {
+	want := "a multiple of 8"
+	switch {
+	case t.takes(4):
+		want = "4"
+	case t.takes(8) && !t.takes(16):
+		want = "8"
+	case !t.takes(8):
+		return "unknown " + t.String()
+	}
+	return fmt.Sprintf("%v of %d bytes, not %s", t, length, want)
 }
 
 // Error says what is wrong with an item, which one, and where in the message it stands.

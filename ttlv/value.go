@@ -41,7 +41,7 @@ func StructValue(version uint16, fields func(*Coder)) Value {
 }
 
 // is tells whether the value is one of that type, whose length is fixed.
-func (v Value) is(t Type) bool { return v.Type == t && len(v.Data) == t.fixed() }
+func (v Value) is(t Type) bool { return v.Type == t && t.takes(len(v.Data)) }
 
 // Int is the value of an Integer.
 func (v Value) Int() (int32, bool) {
@@ -75,7 +75,7 @@ func (v Value) Struct(version uint16, fields func(*Coder)) error {
 	if v.Type != TypeStructure {
 		return &Error{Reason: "type " + v.Type.String() + ", not Structure"}
 	}
-	if err := checkItems(v.Data, 0, 1); err != nil {
+	if err := checkItems(v.Data, 0, len(v.Data), 1); err != nil {
 		return err
 	}
 	c := Coder{Version: version}

@@ -15,6 +15,7 @@ func (m *Manager) fail(err error) error {
 		return nil
 	}
 	e := asError(err)
+	m.blameCredential(e, err)
 	if e.Server == "" {
 		e.Server = m.client.Server()
 	}
@@ -28,17 +29,21 @@ func asError(err error) *protocol.Error {
 	var lost *kmip.TransportError
 	var bad *kmip.BadResponseError
 	var versions *kmip.VersionError
+	var credentials *kmip.CredentialsError
 	switch {
 	case errors.As(err, &told):
 		return told
 	case errors.As(err, &refused):
-		return &protocol.Error{Kind: kindOf(refused.Reason), Reason: refused.Reason.String(), Message: err.Error()}
+		kind := kindOf(refused.Reason)
+		return &protocol.Error{Kind: kind, Reason: refused.Reason.String(), Message: err.Error(), Retryable: kind == protocol.Unavailable}
 	case errors.As(err, &lost):
 		return lostError(lost)
 	case errors.As(err, &bad):
 		return &protocol.Error{Kind: protocol.Internal, Message: err.Error(), MaybeExecuted: bad.MaybeExecuted, Server: bad.Server}
 	case errors.As(err, &versions):
 		return &protocol.Error{Kind: protocol.Config, Message: err.Error(), Server: versions.Server}
+	case errors.As(err, &credentials):
+		return &protocol.Error{Kind: protocol.Config, Message: err.Error() + oneCredential, Server: credentials.Server}
 	}
 	return &protocol.Error{Kind: protocol.Internal, Message: err.Error()}
 }
@@ -72,7 +77,7 @@ func kindOf(reason kmip.ResultReason) protocol.Kind {
 		kmip.KeyCompressionTypeNotSupported, kmip.ApplicationNamespaceNotSupported, kmip.UnsupportedAttribute,
 		kmip.UnsupportedCryptographicParameters, kmip.ResponseTooLarge:
 		return protocol.Unsupported
-	case kmip.ServerLimitExceeded, kmip.ProtectionStorageUnavailable:
+	case kmip.ServerLimitExceeded, kmip.ProtectionStorageUnavailable, kmip.IdentityUnavailable:
 		return protocol.Unavailable
 	}
 	return protocol.Internal

@@ -60,7 +60,7 @@ func (f *found) destroyed() bool {
 // mayHaveOtherID tells whether an identifier that failed may yet be a Name: the server refused it, for whichever reason it
 // has for an identifier that it never gave out.
 func mayHaveOtherID(err error) bool {
-	return isResult(err) && !errors.Is(err, kmip.AuthenticationNotSuccessful)
+	return isResult(err) && !errors.Is(err, kmip.AuthenticationNotSuccessful) && !errors.Is(err, kmip.IdentityUnavailable)
 }
 
 // visible tells whether the caller may see the object: see the package's "Owners".

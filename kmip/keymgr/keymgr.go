@@ -36,6 +36,8 @@ type Manager struct {
 	config Config
 	client *kmip.Client
 	single bool // the server takes one instance of Application Specific Information
+
+	integrated bool // see Integrated
 }
 
 // New makes a manager. The client stays the caller's to close.

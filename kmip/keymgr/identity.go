@@ -1,0 +1,253 @@
+package keymgr
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"kmip-keymgr/internal/secret"
+	"kmip-keymgr/kmip"
+	"kmip-keymgr/protocol"
+)
+
+// Integrated is a Manager for a server that understands the OpenStack credential: it sends the caller's with every request,
+// and without one it sends no request. What the caller may do is for the server to say, which asks Keystone.
+//
+// A context proves itself by its token. One without is, by what it has of Castellan's:
+//
+//   - a Token, or a KeystoneToken that names no scope: that token
+//   - a KeystonePassword, or a KeystoneToken with a scope: the identity that Keystone gives for it
+//   - a Password: nobody, since no Keystone knows it
+//   - nothing, or no context at all: the service's own identity, where the operator allows for that
+type Integrated struct {
+	manager    *Manager
+	identities Identities
+}
+
+// Identities are those of callers that bring no token. A credential is nil, for the service itself, or has the fields of one
+// of Castellan's that Keystone knows, and type, which is keystone_password or keystone_token.
+type Identities interface {
+	// Authenticate gives a context with a token and what Keystone says about it. The token stays the callee's. Errors are
+	// of type *protocol.Error.
+	Authenticate(ctx context.Context, credential map[string]string) (*protocol.Context, error)
+	// Forget makes the next Authenticate get another token, since a server has refused this one.
+	Forget(credential map[string]string)
+}
+
+// NewIntegrated makes a manager that speaks for its callers. The manager given is its own from then on.
+func NewIntegrated(m *Manager, identities Identities) *Integrated {
+	m.integrated = true
+	return &Integrated{m, identities}
+}
+
+// caller is who an operation is for.
+type caller struct {
+	*protocol.Context
+	credential map[string]string
+	lent       bool // the token is from Identities, for the credential
+}
+
+// identify finds out who the caller is.
+func (i *Integrated) identify(ctx context.Context, who *protocol.Context) (c caller, err error) {
+	if who == nil {
+		who = &protocol.Context{}
+	}
+	if len(who.AuthToken) > 0 {
+		return caller{Context: who}, nil
+	}
+	if c.credential, err = castellan(who.Castellan); err != nil {
+		return c, err
+	}
+	if token := c.credential["token"]; token != "" && !scoped(c.credential) {
+		c.Context = &protocol.Context{AuthToken: secret.Bytes(token)}
+	} else if c.Context, err = i.identities.Authenticate(ctx, c.credential); err != nil {
+		return c, err
+	} else {
+		c.lent = true
+	}
+	c.RequestID, c.GlobalRequestID = who.RequestID, who.GlobalRequestID
+	c.RemoteAddress, c.Timestamp = who.RemoteAddress, who.Timestamp
+	return c, nil
+}
+
+// castellan reads a credential of Castellan's, nil where there is none. Fields that are no texts do not matter here.
+func castellan(text secret.Bytes) (map[string]string, error) {
+	if len(text) == 0 || string(text) == "null" {
+		return nil, nil
+	}
+	var fields map[string]any
+	if json.Unmarshal(text, &fields) != nil {
+		return nil, invalid("context.castellan: not an object")
+	}
+	credential := map[string]string{}
+	for name, value := range fields {
+		if s, ok := value.(string); ok && s != "" {
+			credential[name] = s
+		}
+	}
+	return credential, checkCastellan(credential)
+}
+
+// checkCastellan tells what is wrong with a credential before anyone is asked about it.
+func checkCastellan(credential map[string]string) error {
+	switch kind := credential["type"]; kind {
+	case "keystone_password":
+		return nil
+	case "keystone_token", "token":
+		if credential["token"] == "" {
+			return &protocol.Error{Kind: protocol.Forbidden, Message: "context.castellan: a " + kind + " without a token"}
+		}
+		return nil
+	case "password":
+		return &protocol.Error{Kind: protocol.Forbidden, Message: "context.castellan: a password that is not Keystone's says " +
+			"nothing to a server that asks Keystone (mode = integrated in [kmip])"}
+	}
+	return invalid("context.castellan.type: must be keystone_password, keystone_token, token or password")
+}
+
+// scoped tells whether a KeystoneToken is to be exchanged for a token of another scope, as Castellan's own drivers do.
+func scoped(credential map[string]string) bool {
+	if credential["type"] != "keystone_token" {
+		return false
+	}
+	for _, scope := range [...]string{"project_id", "project_name", "domain_id", "domain_name", "trust_id"} {
+		if credential[scope] != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// requestContext is what the server is told about the caller.
+func requestContext(c *protocol.Context) *kmip.RequestContext {
+	return &kmip.RequestContext{
+		AuthToken: c.AuthToken, ServiceToken: c.ServiceToken,
+		UserID: c.UserID, ProjectID: c.ProjectID, DomainID: c.DomainID, IsAdmin: c.IsAdmin, Roles: c.Roles,
+		RequestID: c.RequestID, GlobalRequestID: c.GlobalRequestID, RemoteAddress: c.RemoteAddress,
+		UserName: c.UserName, ProjectName: c.ProjectName,
+		UserDomainID: c.UserDomainID, ProjectDomainID: c.ProjectDomainID, Timestamp: c.Timestamp,
+	}
+}
+
+// verb is one of Manager's methods.
+type verb[A, R any] func(*Manager, context.Context, *protocol.Context, A) (R, error)
+
+// as runs one of the manager's verbs with the caller's credential on every request.
+func as[A, R any](ctx context.Context, i *Integrated, who *protocol.Context, args A, run verb[A, R]) (result R, err error) {
+	ctx, end := i.manager.begin(ctx)
+	defer end()
+	c, err := i.identify(ctx, who)
+	if err != nil {
+		return result, err
+	}
+	credential := kmip.OpenStackCredential(requestContext(c.Context))
+	defer credential.Clear()
+	i.manager.client.As(&credential)
+	defer i.manager.client.As(nil)
+	result, err = run(i.manager, ctx, c.Context, args)
+	return result, i.disowned(&c, err)
+}
+
+// disowned sees to a token of ours that the server refused: the next request gets another one.
+func (i *Integrated) disowned(c *caller, err error) error {
+	var e *protocol.Error
+	if c.lent && errors.As(err, &e) && e.Reason == kmip.AuthenticationNotSuccessful.String() {
+		i.identities.Forget(c.credential)
+		e.Retryable = true
+	}
+	return err
+}
+
+// CreateKey makes a symmetric key on the server.
+func (i *Integrated) CreateKey(ctx context.Context, who *protocol.Context, args *protocol.CreateKey) (*protocol.KeyID, error) {
+	return as(ctx, i, who, args, (*Manager).CreateKey)
+}
+
+// CreateKeyPair makes the two halves of an asymmetric key on the server.
+func (i *Integrated) CreateKeyPair(ctx context.Context, who *protocol.Context, args *protocol.CreateKey) (*protocol.KeyPair, error) {
+	return as(ctx, i, who, args, (*Manager).CreateKeyPair)
+}
+
+// StoreKey registers an object that the caller has.
+func (i *Integrated) StoreKey(ctx context.Context, who *protocol.Context, args *protocol.StoreKey) (*protocol.KeyID, error) {
+	return as(ctx, i, who, args, (*Manager).StoreKey)
+}
+
+// GetKey reads an object.
+func (i *Integrated) GetKey(ctx context.Context, who *protocol.Context, args *protocol.GetKey) (*protocol.Object, error) {
+	return as(ctx, i, who, args, (*Manager).GetKey)
+}
+
+// CopyKey registers a second object with the value of the first.
+func (i *Integrated) CopyKey(ctx context.Context, who *protocol.Context, args *protocol.CopyKey) (*protocol.KeyID, error) {
+	return as(ctx, i, who, args, (*Manager).CopyKey)
+}
+
+// DeleteKey destroys an object.
+func (i *Integrated) DeleteKey(ctx context.Context, who *protocol.Context, args *protocol.DeleteKey) (*protocol.Done, error) {
+	return as(ctx, i, who, args, (*Manager).DeleteKey)
+}
+
+// ListKeys reads all objects of a type that the caller may see.
+func (i *Integrated) ListKeys(ctx context.Context, who *protocol.Context, args *protocol.ListKeys) (*protocol.KeyList, error) {
+	return as(ctx, i, who, args, (*Manager).ListKeys)
+}
+
+// AddConsumer records a consumer.
+func (i *Integrated) AddConsumer(ctx context.Context, who *protocol.Context, args *protocol.ChangeConsumer) (*protocol.Done, error) {
+	return as(ctx, i, who, args, (*Manager).AddConsumer)
+}
+
+// RemoveConsumer takes a consumer off the record.
+func (i *Integrated) RemoveConsumer(ctx context.Context, who *protocol.Context, args *protocol.ChangeConsumer) (*protocol.Done, error) {
+	return as(ctx, i, who, args, (*Manager).RemoveConsumer)
+}
+
+// Check finds out who the caller is and then walks on as the Manager does. Who cannot be found out is told as the step that
+// failed, since nothing is sent for nobody.
+func (i *Integrated) Check(ctx context.Context, who *protocol.Context, options *protocol.CheckOptions) (*protocol.Check, error) {
+	c, err := as(ctx, i, who, options, func(m *Manager, ctx context.Context, who *protocol.Context, o *protocol.CheckOptions) (*protocol.Check, error) {
+		c, err := m.Check(ctx, who, o)
+		if err == nil {
+			c.Steps = append([]protocol.Step{identityStep(who)}, c.Steps...)
+		}
+		return c, err
+	})
+	var e *protocol.Error
+	if err == nil || !errors.As(err, &e) {
+		return c, err
+	}
+	return &protocol.Check{Steps: []protocol.Step{{Step: "identity", Detail: e.Message, Advice: "mode = integrated asks for " +
+		"the caller's token: give a context that has one, or set tokenless = service and [kmip_service_user]"}}}, nil
+}
+
+func identityStep(who *protocol.Context) protocol.Step {
+	s := protocol.Step{Step: "identity", OK: true, Detail: "a token that says itself who it is"}
+	if who.UserID != "" {
+		s.Detail = fmt.Sprintf("user %q of project %q", who.UserID, who.ProjectID)
+	}
+	return s
+}
+
+// Words about what may be wrong where a server refuses a message as a whole.
+const (
+	notUnderstood = "; if the server does not know the OpenStack credential, mode in [kmip] must be standalone"
+	oneCredential = "; in KMIP 1.0 and 1.1, which carry one credential, username and password leave no room for OpenStack's"
+)
+
+// blameCredential adds to the refusal of a whole message that the credential may be why: a server that does not know it
+// answers in one of several ways.
+func (m *Manager) blameCredential(e *protocol.Error, err error) {
+	var refused *kmip.ResultError
+	if !m.integrated || !errors.As(err, &refused) || (refused.Operation != 0 && refused.Reason != kmip.InvalidMessage) {
+		return
+	}
+	switch refused.Reason {
+	case kmip.AuthenticationNotSuccessful, kmip.NotAuthorised:
+		e.Message += notUnderstood
+	case kmip.InvalidMessage, kmip.InvalidField, kmip.FeatureNotSupported, kmip.UnknownTag, kmip.UnknownEnumeration, kmip.GeneralFailure:
+		e.Kind = protocol.Config
+		e.Message += notUnderstood + oneCredential
+	}
+}
