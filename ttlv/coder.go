@@ -219,7 +219,7 @@ func (c *Coder) skip() {
 		c.Fail(tag, "more than one")
 	case c.Strict:
 		c.Fail(tag, "unexpected field")
-	case len(passed) == maxSkipped:
+	case !known && len(passed) == maxSkipped:
 		c.Fail(tag, "too many unknown fields")
 	case !known:
 		c.skipped = append(c.skipped, tag)
