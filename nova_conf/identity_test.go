@@ -1,0 +1,137 @@
+package novaconf_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	novaconf "kmip-keymgr/nova_conf"
+)
+
+// pemFiles are a client's files, in a directory of their own, and a configuration that names them.
+type pemFiles struct {
+	dir       string
+	notBefore time.Time
+	usages    []x509.ExtKeyUsage
+}
+
+func newPEMFiles(t *testing.T) *pemFiles {
+	return &pemFiles{t.TempDir(), time.Now().Add(-time.Minute), []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+}
+
+func (p *pemFiles) path(name string) string { return filepath.Join(p.dir, name) }
+
+func (p *pemFiles) write(t *testing.T, name, kind string, der []byte, mode os.FileMode) {
+	t.Helper()
+	text := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+	require.NoError(t, os.WriteFile(p.path(name), text, mode))
+	require.NoError(t, os.Chmod(p.path(name), mode))
+}
+
+// make writes a certificate that signs itself, its key, and the certificate once more as the CA.
+func (p *pemFiles) make(t *testing.T) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "nova"}, ExtKeyUsage: p.usages,
+		NotBefore: p.notBefore, NotAfter: p.notBefore.Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	p.write(t, "client.pem", "CERTIFICATE", der, 0o644)
+	p.write(t, "ca.pem", "CERTIFICATE", der, 0o644)
+	p.write(t, "client-key.pem", "PRIVATE KEY", keyDER, 0o640)
+}
+
+func (p *pemFiles) load(t *testing.T) (*novaconf.Files, *novaconf.KMIP) {
+	t.Helper()
+	text := fmt.Sprintf("[kmip]\ncertfile = %s\nkeyfile = %s\nca_certs = %s\n", p.path("client.pem"), p.path("client-key.pem"), p.path("ca.pem"))
+	require.NoError(t, os.WriteFile(p.path("nova.conf"), []byte(text), 0o600))
+	files, err := novaconf.Load([]novaconf.Source{{Path: p.path("nova.conf")}, {Path: p.dir, Dir: true}}, nil)
+	require.NoError(t, err)
+	config, err := files.KMIP()
+	require.NoError(t, err)
+	return files, config
+}
+
+func TestIdentity(t *testing.T) {
+	p := newPEMFiles(t)
+	p.make(t)
+	files, config := p.load(t)
+	identity, err := files.Identity(config)
+	require.NoError(t, err)
+	require.Equal(t, "nova", identity.Certificate.Leaf.Subject.CommonName)
+	require.NoError(t, files.CheckUsage(identity))
+	_, err = identity.Certificate.Leaf.Verify(x509.VerifyOptions{Roots: identity.Roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	require.NoError(t, err, "the roots are those of ca_certs")
+
+	p.usages = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	p.make(t)
+	identity, err = files.Identity(config)
+	require.NoError(t, err, "some servers do not insist")
+	require.ErrorContains(t, files.CheckUsage(identity), "clientAuth")
+}
+
+// TestIdentityRefused has an error for every file that cannot serve, which names the option's place and what to do.
+func TestIdentityRefused(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		spoil  func(t *testing.T, p *pemFiles)
+		option string
+		says   string
+	}{
+		{"no key", func(t *testing.T, p *pemFiles) { require.NoError(t, os.Remove(p.path("client-key.pem"))) }, "keyfile", "no such file"},
+		{"a key for everybody", func(t *testing.T, p *pemFiles) { require.NoError(t, os.Chmod(p.path("client-key.pem"), 0o644)) }, "keyfile", "chmod o="},
+		{"a directory", func(t *testing.T, p *pemFiles) {
+			require.NoError(t, os.Remove(p.path("client-key.pem")))
+			require.NoError(t, os.Mkdir(p.path("client-key.pem"), 0o700))
+		}, "keyfile", "no regular file"},
+		{"another key", func(t *testing.T, p *pemFiles) {
+			certificate, err := os.ReadFile(p.path("client.pem"))
+			require.NoError(t, err)
+			p.make(t)
+			require.NoError(t, os.WriteFile(p.path("client.pem"), certificate, 0o644))
+		}, "keyfile", "does not match"},
+		{"an encrypted key", func(t *testing.T, p *pemFiles) {
+			p.write(t, "client-key.pem", "ENCRYPTED PRIVATE KEY", []byte("x"), 0o600)
+		}, "keyfile", "is encrypted"},
+		{"no certificate", func(t *testing.T, p *pemFiles) { require.NoError(t, os.Remove(p.path("client.pem"))) }, "certfile", "no such file"},
+		{"expired", func(t *testing.T, p *pemFiles) {
+			p.notBefore = time.Now().Add(-2 * time.Hour)
+			p.make(t)
+		}, "certfile", "expired on"},
+		{"not yet", func(t *testing.T, p *pemFiles) {
+			p.notBefore = time.Now().Add(time.Hour)
+			p.make(t)
+		}, "certfile", "holds only from"},
+		{"no CA", func(t *testing.T, p *pemFiles) { require.NoError(t, os.WriteFile(p.path("ca.pem"), nil, 0o600)) }, "ca_certs", "no certificate in PEM"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			p := newPEMFiles(t)
+			p.make(t)
+			row.spoil(t, p)
+			files, config := p.load(t)
+			_, err := files.Identity(config)
+			var e *novaconf.Error
+			require.ErrorAs(t, err, &e)
+			require.Equal(t, row.option, e.Option)
+			require.Equal(t, p.path("nova.conf"), e.File)
+			require.NotZero(t, e.Line)
+			require.Contains(t, e.Reason, row.says)
+		})
+	}
+}
