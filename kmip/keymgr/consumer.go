@@ -65,13 +65,18 @@ func (m *Manager) AddConsumer(ctx context.Context, who *protocol.Context, args *
 	})
 }
 
-// RemoveConsumer takes a consumer off the record. One that is not on it is no error.
+// RemoveConsumer takes a consumer off the record. One that is not on it is not found.
 func (m *Manager) RemoveConsumer(ctx context.Context, who *protocol.Context, args *protocol.ChangeConsumer) (*protocol.Done, error) {
+	tried := false
 	return m.changeConsumer(ctx, who, args.KeyID, func(ctx context.Context, f *found) error {
 		a := f.recorded(args.Consumer)
-		if a == nil {
+		switch {
+		case a == nil && tried: // by what was not answered
 			return nil
+		case a == nil:
+			return &protocol.Error{Kind: protocol.NotFound, Reason: kmip.ItemNotFound.String(), Message: "the key has no such consumer"}
 		}
+		tried = true
 		_, err := kmip.Do(ctx, m.client, &kmip.DeleteAttribute{UniqueIdentifier: f.id, Current: a, Name: a.AttributeName, Index: a.Index})
 		return err
 	})
@@ -85,14 +90,14 @@ func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, key
 	for range maxLooks {
 		var f *found
 		if f, err = m.find(ctx, who, keyID, false); err != nil {
-			break
+			return nil, m.fail(err)
 		}
 		if err = change(ctx, f); !isLost(err) {
 			break
 		}
 	}
-	if errors.Is(err, kmip.OperationNotSupported) {
-		err = &protocol.Error{Kind: protocol.Unsupported, Reason: kmip.OperationNotSupported.String(), Message: "the server cannot change attributes, which is how consumers are kept"}
+	if errors.Is(err, kmip.OperationNotSupported) || errors.Is(err, kmip.InvalidMessage) { // of which PyKMIP's is the latter
+		err = &protocol.Error{Kind: protocol.Unsupported, Message: "the server does not add or delete attributes, and these keep the consumers"}
 	}
 	if err != nil {
 		return nil, m.fail(err)

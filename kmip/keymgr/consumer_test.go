@@ -44,7 +44,8 @@ func TestConsumers(t *testing.T) {
 			require.Empty(t, b.get(alice, b.copy(alice, id)).Consumers, "nobody uses a copy yet")
 
 			remove(volume)
-			remove(volume)
+			_, err = b.RemoveConsumer(ctx, alice, &protocol.ChangeConsumer{KeyID: id, Consumer: volume})
+			require.Equal(t, protocol.NotFound, kind(err))
 			require.Equal(t, []protocol.Consumer{server}, b.get(alice, id).Consumers)
 			remove(server)
 			b.delete(alice, id)

@@ -1,0 +1,326 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Runs kmip-keymgr-helper, for one call or for many.
+
+A helper has one socket for its standard input and output. A socket, unlike a
+pair of pipes, has time limits of its own that green threads honour too, and
+tells a helper that died before it had read all of a request from one that
+may have carried it out.
+
+What eventlet patches is called through its module, so that it does not matter
+which of the two was loaded first.
+"""
+
+import atexit
+import itertools
+import json
+import os
+import socket
+import subprocess
+import threading
+import time
+
+from oslo_log import log as logging
+
+LOG = logging.getLogger(__name__)
+
+# Seconds beyond the deadline before a helper that does not keep it is killed.
+_MARGIN = 2.0
+# Seconds in which a helper ends that has nothing left to do, and a killed one.
+_GRACE = 1.0
+# Bytes of an answer: several times what 10,000 objects take.
+_MAX_ANSWER = 256 << 20
+# Seconds. The protocol has no longer deadline.
+_MAX_TIMEOUT = 86400.0
+# Helpers kept for one configuration. Servers get slower with connections.
+_MAX_KEPT = 4
+# Helpers that keep two processors busy.
+_CROWD = 3
+# What may be asked again when nobody knows what became of it.
+_READS = frozenset(['get_key', 'list_keys', 'check'])
+
+# Contexts hold dates at times. json.dumps would make an encoder for each call.
+_encode = json.JSONEncoder(default=str).encode
+
+_ids = itertools.count(1)
+_running: set = set()
+_pools: dict = {}
+# One start at a time: each blocks the whole process until the helper has been
+# loaded, and before each of them other green threads get their turn. See also
+# _give_way.
+_starting = threading.Lock()
+
+
+class HelperError(Exception):
+    """The helper did not give an answer that can be used."""
+
+
+class _Gone(HelperError):
+    """The helper closed its end. unread: it had not read all of a request."""
+
+    def __init__(self, unread):
+        super().__init__()
+        self.unread = unread
+
+
+class _Request(object):
+    """A request, and the time by which the helper has to answer it."""
+
+    def __init__(self, op, context, args, timeout):
+        self.op = op
+        self.id = str(next(_ids))
+        self.deadline = time.monotonic() + min(timeout, _MAX_TIMEOUT)
+        self._fields = {'version': 1, 'id': self.id, 'op': op,
+                        'context': context, 'args': args}
+
+    def left(self):
+        return max(self.deadline - time.monotonic(), 0.001)
+
+    def encode(self):
+        fields = dict(self._fields, deadline_ms=int(self.left() * 1000))
+        line = _encode(fields).encode()
+        # The brace is an odd byte. Buffers are of even sizes, so no reader
+        # stops between it and the line break, and what left anything unread
+        # has not had a whole request.
+        return line + (b'\n' if len(line) % 2 else b' \n')
+
+    def decode(self, line):
+        """The answer in line, if it is one to this request."""
+        try:
+            answer = json.loads(line.decode())
+            is_error = isinstance(answer.get('error'), dict)
+            usable = is_error or isinstance(answer.get('result'), dict)
+            # A helper that could not read the request cannot know its id.
+            ours = answer.get('id') == self.id or (
+                is_error and answer.get('id') is None)
+        except (ValueError, AttributeError, RecursionError):
+            usable = ours = False
+        if not usable:
+            raise HelperError('the helper answered %s with something else '
+                              'than the protocol\'s JSON' % self.op)
+        if not ours:
+            raise HelperError('the helper answered another request than %s'
+                              % self.op)
+        return answer
+
+
+def _give_way():
+    """Lets others run before a helper is started.
+
+    Where many run already a start takes long, for it has to wait for a
+    processor, and nothing is gained. So it is put off until some have ended,
+    but no more than 10 ms, for they may be waiting for a slow server.
+    """
+    time.sleep(0)
+    until = time.monotonic() + 0.01
+    while len(_running) >= _CROWD and time.monotonic() < until:
+        time.sleep(0.001)
+
+
+class _Helper(object):
+    """A running helper."""
+
+    def __init__(self, command):
+        self.used = self.closed = False
+        try:
+            self._socket, theirs = socket.socketpair()
+            with theirs:
+                # Green sockets do not block, and neither would the helper's.
+                os.set_blocking(theirs.fileno(), True)
+                with _starting:
+                    _give_way()
+                    self._process = subprocess.Popen(
+                        command, stdin=theirs.fileno(),
+                        stdout=theirs.fileno())
+        except OSError as e:
+            raise HelperError('the helper %s cannot be run: %s'
+                              % (command[0], e.strerror or e))
+        _running.add(self)
+
+    def ask(self, request, last=False):
+        """Sends the request, the last one or not, and returns the answer."""
+        try:
+            sent = self._send(request, last)
+            line = self._receive(request, sent)
+        except socket.timeout:
+            raise HelperError(
+                'the helper did not answer %s in time and was killed; it may '
+                'have taken effect all the same' % request.op)
+        self.used = True
+        return request.decode(line)
+
+    def _send(self, request, last):
+        # If the helper closed its end there may still be an answer, on why.
+        try:
+            self._socket.settimeout(request.left() + _MARGIN)
+            self._socket.sendall(request.encode())
+            if last:
+                self._socket.shutdown(socket.SHUT_WR)
+            return True
+        except socket.timeout:
+            raise
+        except OSError:
+            return False
+
+    def _receive(self, request, sent):
+        answer = bytearray()
+        chunk = b''
+        while b'\n' not in chunk:
+            self._socket.settimeout(request.left() + _MARGIN)
+            try:
+                chunk = self._socket.recv(1 << 18)
+            except ConnectionResetError:
+                # It ended, and left some of the request unread.
+                raise _Gone(unread=True)
+            if not chunk:
+                raise _Gone(unread=not sent)
+            answer += chunk
+            if len(answer) > _MAX_ANSWER:
+                raise HelperError('the helper\'s answer to %s has no end'
+                                  % request.op)
+        return answer
+
+    def is_alive(self):
+        return self._process.poll() is None
+
+    def close(self, grace=0.0):
+        """Ends the helper, by force after so many seconds, and reaps it."""
+        self.closed = True
+        self._socket.close()
+        if not self._ends_within(grace):
+            self._process.kill()
+            self._ends_within(_GRACE)
+        _running.discard(self)
+
+    def _ends_within(self, seconds):
+        # Popen.wait would look again after 0.5 ms, its green sister after 10.
+        until = time.monotonic() + seconds
+        pause = 0.00005
+        while self.is_alive():
+            if time.monotonic() >= until:
+                return False
+            time.sleep(pause)
+            pause = min(2 * pause, 0.05)
+        return True
+
+    def fate(self):
+        """How a closed helper ended."""
+        status = self._process.returncode
+        if status is None or status >= 0:
+            return 'ended with status %s' % status
+        return 'was killed by signal %d' % -status
+
+    def disown(self):
+        """Lets go of a helper that is the parent process's.
+
+        The green layer is passed by, for its hub is still the parent's too.
+        """
+        fd = self._socket.detach()
+        if fd >= 0:
+            os.close(fd)
+        self._process.returncode = 0
+
+
+class _Pool(object):
+    """The kept helpers of one command line."""
+
+    def __init__(self, command):
+        self._command = command
+        self._idle = []
+        self._turns = threading.Semaphore(_MAX_KEPT)
+
+    def ask(self, request):
+        if not self._turns.acquire(timeout=request.left()):
+            raise HelperError('all helpers were busy until the deadline; %s '
+                              'was not carried out' % request.op)
+        try:
+            return self._ask(request)
+        finally:
+            self._turns.release()
+
+    def _ask(self, request):
+        starts = 2
+        while True:
+            helper = self._take()
+            starts -= not helper.used
+            try:
+                answer = _ask(helper, request)
+            except _Gone as gone:
+                safe = gone.unread or request.op in _READS
+                if not safe or not starts:
+                    raise
+                LOG.info('A kept helper is gone; asking another')
+                continue
+            if not helper.closed:
+                self._idle.append(helper)
+            return answer
+
+    def _take(self):
+        while self._idle:
+            helper = self._idle.pop()
+            if helper.is_alive():
+                return helper
+            helper.close()
+        return _Helper(self._command)
+
+
+def _ask(helper, request, last=False):
+    """Asks, and leaves no helper behind that cannot be asked again."""
+    try:
+        answer = helper.ask(request, last)
+    except _Gone as gone:
+        helper.close(_GRACE)
+        gone.args = ('the helper %s before it had answered %s; %s' % (
+            helper.fate(), request.op, 'it was not carried out' if gone.unread
+            else 'it may have taken effect all the same'),)
+        raise
+    except BaseException:
+        helper.close()
+        raise
+    if last or answer.get('id') is None:  # and then it reads no further
+        helper.close(_GRACE)
+    return answer
+
+
+def ask(command, session, op, context, args, timeout):
+    """Has the helper that command runs answer, within timeout seconds.
+
+    :param command: tuple of the helper and its arguments
+    :param session: whether to use a kept helper
+    :returns: the answer, a dict with an error or a result
+    :raises HelperError: if there is none
+    """
+    request = _Request(op, context, args, timeout)
+    if not session:
+        return _ask(_Helper(command), request, last=True)
+    pool = _pools.get(command) or _pools.setdefault(command, _Pool(command))
+    return pool.ask(request)
+
+
+def _close_all():
+    _pools.clear()
+    for helper in list(_running):
+        helper.close(_GRACE)
+
+
+def _forget_all():
+    global _starting
+    _starting = threading.Lock()
+    _pools.clear()
+    for helper in _running:
+        helper.disown()
+    _running.clear()
+
+
+atexit.register(_close_all)
+os.register_at_fork(after_in_child=_forget_all)

@@ -1,0 +1,186 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The options of [kmip].
+
+The helper reads the same section from the same files, and is the one that
+judges it: the types here take whatever the helper takes.
+"""
+
+import copy
+import math
+import os
+
+from oslo_config import cfg
+from oslo_config import types
+
+GROUP = 'kmip'
+HELPER = 'kmip-keymgr-helper'
+
+
+class Seconds(types.Float):
+    """A length of time, where oslo's own float may be nan or nothing."""
+
+    def __init__(self, min=0.0):
+        super().__init__(min=min, max=9e9, type_name='seconds')
+
+    def __call__(self, value):
+        seconds = super().__call__(value)
+        if seconds is None or not math.isfinite(seconds):
+            raise ValueError('Should be a number of seconds')
+        return seconds
+
+
+OPTS = [
+    cfg.ListOpt(
+        'host',
+        default=['localhost'],
+        help='One or more key management servers, name[:port], in order of '
+             'preference. An IPv6 address stands in brackets.'),
+    cfg.PortOpt(
+        'port',
+        min=1,
+        default=5696,
+        help='Port of every host that does not name its own.'),
+    cfg.StrOpt(
+        'certfile',
+        help='File with the client certificate (PEM). Required.'),
+    cfg.StrOpt(
+        'keyfile',
+        help='File with the private key of the client certificate (PEM), '
+             'which others must not be able to read. Required.'),
+    cfg.StrOpt(
+        'ca_certs',
+        help='File with the certificates of the authorities that the '
+             'servers are trusted by (PEM). Required.'),
+    cfg.StrOpt(
+        'server_name',
+        help='Name to verify in the server\'s certificate, where it is '
+             'another than the host\'s.'),
+    cfg.StrOpt(
+        'tls_min_version',
+        default='1.2',
+        choices=['1.2', '1.3'],
+        help='Oldest version of TLS to speak.'),
+    cfg.ListOpt(
+        'tls_ciphers',
+        help='TLS 1.2 cipher suites to offer, by their IANA names, for '
+             'servers that know none of the secure ones offered by default.'),
+    cfg.StrOpt(
+        'username',
+        help='User name that is sent to the server beside the certificate.'),
+    cfg.StrOpt(
+        'password',
+        secret=True,
+        help='Password that goes with the user name.'),
+    cfg.StrOpt(
+        'mode',
+        default='standalone',
+        choices=[
+            ('standalone', 'The server knows the client by its certificate.'),
+            ('integrated', 'The server understands the OpenStack credential, '
+                           'which goes along with every request.')],
+        help='What the server knows of OpenStack.'),
+    cfg.StrOpt(
+        'tokenless',
+        default='refuse',
+        choices=[
+            ('refuse', 'Such a request is refused.'),
+            ('service', 'The identity in [kmip_service_user] is used.')],
+        help='What becomes of a request without a token in integrated mode.'),
+    cfg.StrOpt(
+        'kmip_version',
+        default='auto',
+        choices=['auto', '1.0', '1.1', '1.2', '1.3', '1.4', '2.0', '2.1'],
+        help='Version of KMIP to speak; by default the newest that both '
+             'sides know.'),
+    cfg.Opt(
+        'connect_timeout',
+        type=Seconds(1e-9),
+        default=5.0,
+        help='Seconds that one attempt to connect may take.'),
+    cfg.Opt(
+        'timeout',
+        type=Seconds(1e-9),
+        default=30.0,
+        help='Seconds that a whole request may take with all its retries.'),
+    cfg.IntOpt(
+        'max_retries',
+        default=3,
+        min=0,
+        max=1000000,
+        help='Further attempts after one that failed.'),
+    cfg.Opt(
+        'retry_interval',
+        type=Seconds(),
+        default=0.5,
+        help='Seconds before the first further attempt, doubling with each.'),
+    cfg.BoolOpt(
+        'activate',
+        default=True,
+        help='Whether new keys are left in the state Active.'),
+    cfg.BoolOpt(
+        'project_isolation',
+        default=True,
+        help='Whether in standalone mode a request for a project sees that '
+             'project\'s keys alone. A request without a project is the '
+             'service\'s own and sees all.'),
+    cfg.StrOpt(
+        'object_group',
+        help='Object Group that new objects belong to.'),
+    cfg.StrOpt(
+        'helper',
+        sample_default=HELPER,
+        help='Path of the helper; by default it is looked for on PATH.'),
+    cfg.StrOpt(
+        'helper_mode',
+        default='exec',
+        choices=[
+            ('exec', 'One process for each call.'),
+            ('session', 'Processes are kept, and their connections with '
+                        'them.')],
+        help='How the helper is run.'),
+]
+
+
+def list_opts():
+    """The options as oslo-config-generator wants them."""
+    return [(GROUP, copy.deepcopy(OPTS))]
+
+
+def config_arguments(conf):
+    """The helper's arguments that make it read what conf was read from.
+
+    Defaults come before the command line, as oslo.config reads them, and
+    /dev/null keeps the helper from looking for defaults of its own.
+    """
+    given = list(_given(conf._args or ()))
+    flags = [flag for flag, _path in given]
+    sources = []
+    if '--config-file' not in flags:
+        files = getattr(conf, 'default_config_files', None) or ['/dev/null']
+        sources += [('--config-file', path) for path in files]
+    if '--config-dir' not in flags:
+        dirs = getattr(conf, 'default_config_dirs', None) or ()
+        dirs = [path for path in dirs if os.path.exists(path)]
+        sources += [('--config-dir', path) for path in dirs or ['/dev/null']]
+    return tuple('%s=%s' % source for source in sources + given)
+
+
+def _given(args):
+    # CONF.config_file and CONF.config_dir do not tell which came first, on
+    # which depends who wins.
+    rest = iter(args)
+    for arg in rest:
+        flag, equals, path = arg.partition('=')
+        if flag in ('--config-file', '--config-dir'):
+            yield flag, path if equals else next(rest, '')

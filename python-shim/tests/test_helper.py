@@ -1,0 +1,374 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What a helper may do wrong, in both modes."""
+
+import os
+import signal
+import threading
+import time
+
+from castellan.common import exception
+import pytest
+
+from castellan_kmip import helper
+
+ID = '6f1c0f52-58b1-4a42-8f6c-3c6e8f0b8a11'
+OBEY = '''
+while True:
+    answer(read(), {'object': dict(KEY, id=str(os.getpid()))})
+'''
+
+
+def fails(call, *words):
+    with pytest.raises(exception.KeyManagerError) as caught:
+        call()
+    for word in words:
+        assert word in str(caught.value)
+    return str(caught.value)
+
+
+def test_missing(fake, mode):
+    manager = fake.manager(mode)
+    fails(lambda: manager.get(None, ID), fake.helper, 'No such file')
+
+
+def test_missing_on_path(fake, mode, monkeypatch):
+    monkeypatch.setenv('PATH', fake.path)
+    manager = fake.manager(mode)
+    manager.conf.clear_override('helper', 'kmip')
+    manager.conf.set_override('helper', '', 'kmip')
+    fails(lambda: manager.get(None, ID), 'kmip-keymgr-helper', 'No such file')
+
+
+def test_found_on_path(fake, mode, monkeypatch):
+    fake.plays(OBEY)
+    os.rename(fake.helper, os.path.join(fake.path, 'kmip-keymgr-helper'))
+    monkeypatch.setenv('PATH', fake.path)
+    manager = fake.manager(mode)
+    manager.conf.set_override('helper', None, 'kmip')
+    assert manager.get(None, ID).bit_length == 8
+
+
+def test_not_executable(fake, mode):
+    fake.plays(OBEY)
+    os.chmod(fake.helper, 0o644)
+    fails(lambda: fake.manager(mode).get(None, ID), 'Permission denied')
+
+
+def test_directory(fake, mode):
+    manager = fake.manager(mode)
+    manager.conf.set_override('helper', fake.path, 'kmip')
+    fails(lambda: manager.get(None, ID), 'Permission denied')
+
+
+def test_no_program(fake, mode):
+    with open(fake.helper, 'w') as f:
+        f.write('neither script nor binary')
+    os.chmod(fake.helper, 0o755)
+    fails(lambda: fake.manager(mode).get(None, ID), 'format')
+
+
+@pytest.mark.parametrize('part, words', [
+    ('sys.exit(7)', ('ended with status 7', 'not carried out')),
+    ('read(); sys.exit(7)', ('ended with status 7', 'may have taken')),
+    ('read(); os.kill(os.getpid(), 9)', ('killed by signal 9',)),
+    ('read(); print("half", end="", flush=True); sys.exit(0)',
+     ('ended with status 0',)),
+    ('read(); os.close(0); os.close(1); time.sleep(60)', ('signal 9',)),
+])
+def test_ends(fake, mode, part, words, monkeypatch):
+    monkeypatch.setattr(helper, '_GRACE', 0.3)
+    fake.plays(part)
+    manager = fake.manager(mode)
+    fails(lambda: manager.create_key(None, 'AES', 256), 'create_key', *words)
+
+
+@pytest.mark.parametrize('part', [
+    'print("panic: nonsense", flush=True)',
+    'print("[]", flush=True)',
+    'print("null", flush=True)',
+    'print("[" * 100000, flush=True)',
+    'send(id=r["id"])',
+    'send(id=r["id"], result=[])',
+    'send(id=r["id"], error="no")',
+    'sys.stdout.buffer.write(b"\\xff\\n"); sys.stdout.flush()',
+    'print("debug: hello"); answer(r, {"object": KEY})',
+])
+def test_nonsense(fake, mode, part):
+    fake.plays('r = read()\n%s\ntime.sleep(60)' % part)
+    fails(lambda: fake.manager(mode).get(None, ID), 'get_key', 'JSON')
+
+
+def test_nonsense_has_no_secret(fake, mode):
+    fake.plays('r = read()\nprint("value: c0ffee", flush=True)')
+    assert 'c0ffee' not in fails(lambda: fake.manager(mode).get(None, ID))
+
+
+@pytest.mark.parametrize('result', [
+    '{}', '{"object": None}', '{"object": []}', '{"object": {}}',
+    '{"object": dict(KEY, value="zz")}', '{"object": dict(KEY, type="x")}',
+    '{"object": dict(KEY, created="now")}',
+])
+def test_result_without_sense(fake, mode, result):
+    fake.plays('answer(read(), %s)' % result)
+    fails(lambda: fake.manager(mode).get(None, ID), 'helper answered with')
+
+
+def test_endless_answer(fake, mode, monkeypatch):
+    monkeypatch.setattr(helper, '_MAX_ANSWER', 1 << 20)
+    fake.plays('read()\nwhile True: print("x" * 65536, end="")')
+    fails(lambda: fake.manager(mode).get(None, ID), 'no end')
+
+
+def test_another_id(fake, mode):
+    fake.plays('read()\nsend(id="x", result={"object": KEY})\ntime.sleep(60)')
+    fails(lambda: fake.manager(mode).get(None, ID), 'another request')
+
+
+def test_error_without_id(fake, mode):
+    fake.plays('''
+        send(id=None, error={'kind': 'invalid_request', 'message': 'usage'})
+        sys.exit(2)
+        ''')
+    fails(lambda: fake.manager(mode).get(None, ID), 'usage',
+          'invalid_request')
+
+
+@pytest.mark.parametrize('part', [
+    'time.sleep(60)',
+    'read(); time.sleep(60)',
+    'signal.signal(15, signal.SIG_IGN); read(); time.sleep(60)',
+    'read(); print("half", end="", flush=True); time.sleep(60)',
+])
+def test_hangs(fake, mode, part, short_margin):
+    fake.plays(part)
+    manager = fake.manager(mode, timeout=0.3)
+    started = time.monotonic()
+    fails(lambda: manager.delete(None, ID), 'delete_key', 'in time',
+          'may have taken effect')
+    assert time.monotonic() - started < 2
+
+
+def test_never_reads(fake, mode, short_margin):
+    fake.plays('time.sleep(60)')
+    manager = fake.manager(mode, timeout=0.3)
+    fails(lambda: manager.create_key(None, 'AES', 256, name='x' * (3 << 20)),
+          'in time')
+
+
+def test_large_values(fake, mode):
+    fake.plays('''
+        while True:
+            r = read()
+            answer(r, {'key_id': r['args']['name'][::-1]})
+        ''')
+    text = 'abc' * (1 << 19)
+    manager = fake.manager(mode)
+    assert manager.create_key(None, 'AES', 256, name=text) == text[::-1]
+
+
+def test_deadline_is_sent(fake, mode):
+    fake.plays('''
+        while True:
+            r = read()
+            log(r['deadline_ms'])
+            answer(r, {})
+        ''')
+    for timeout in (7, 0.0001, 8e9):
+        fake.manager(mode, timeout=timeout).delete(None, ID)
+    first, shortest, longest = fake.log()
+    assert 6900 < first <= 7000
+    assert shortest == 1
+    assert 86399000 < longest <= 86400000
+
+
+@pytest.mark.parametrize('timeout', ['', 'soon', 'nan', 'inf', '-1', '1e10'])
+def test_timeout_that_is_none(fake, mode, timeout):
+    fake.plays(OBEY)
+    fails(lambda: fake.manager(mode, timeout=timeout).get(None, ID),
+          'timeout')
+
+
+def test_helper_that_does_not_end(fake, monkeypatch):
+    monkeypatch.setattr(helper, '_GRACE', 0.3)
+    fake.plays('answer(read(), {"object": KEY})\ntime.sleep(60)')
+    assert fake.manager().get(None, ID).bit_length == 8
+
+
+def test_exec_is_one_process_a_call(fake):
+    fake.plays(OBEY)
+    manager = fake.manager()
+    assert len({manager.get(None, ID).id for _ in range(3)}) == 3
+
+
+def test_standard_input_ends(fake):
+    fake.plays('r = read()\nassert sys.stdin.read() == ""\nanswer(r, {})')
+    fake.manager().delete(None, ID)
+
+
+def test_arguments_and_environment_hold_no_secret(fake, mode):
+    fake.plays('''
+        with open('/proc/self/cmdline') as f:
+            log(f.read())
+        with open('/proc/self/environ') as f:
+            log(f.read())
+        answer(read(), {})
+        ''')
+    fake.manager(mode, password='s3cret').delete(None, ID)
+    arguments, environment = fake.log()
+    assert 's3cret' not in arguments + environment
+    assert '--config-file=%s/nova.conf' % fake.path in arguments
+
+
+def test_session_is_kept(fake):
+    fake.plays(OBEY)
+    pids = {fake.manager('session').get(None, ID).id for _ in range(5)}
+    assert len(pids) == 1
+
+
+def test_session_killed_between_calls(fake):
+    fake.plays(OBEY)
+    manager = fake.manager('session')
+    pids = set()
+    for _ in range(20):
+        pid = manager.get(None, ID).id
+        pids.add(pid)
+        os.kill(int(pid), signal.SIGKILL)
+    assert len(pids) == 20
+
+
+def test_session_that_serves_but_once(fake):
+    """A helper may go at any time, even just when it was asked again."""
+    fake.plays('answer(read(), {"object": KEY, "key_id": str(os.getpid())})')
+    manager = fake.manager('session')
+    ids = {manager.create_key(None, 'AES', 256) for _ in range(10)}
+    assert len(ids) == 10
+
+
+@pytest.mark.parametrize('call, repeated', [
+    (lambda manager: manager.get(None, ID), True),
+    (lambda manager: manager.list(None), True),
+    (lambda manager: manager.create_key(None, 'AES', 256), False),
+    (lambda manager: manager.delete(None, ID), False),
+])
+def test_session_dies_within_a_call(fake, call, repeated):
+    fake.plays('''
+        first = not os.path.exists(sys.argv[0] + '.ran')
+        open(sys.argv[0] + '.ran', 'w').close()
+        while True:
+            r = read()
+            log(r['op'])
+            if first and r['args'].get('key_id') != 'warm up':
+                os.kill(os.getpid(), 9)
+            answer(r, {'object': KEY, 'objects': [], 'key_id': 'x'})
+        ''')
+    manager = fake.manager('session')
+    manager.get(None, 'warm up')
+    if repeated:
+        call(manager)
+        assert len(fake.log()) == 3
+    else:
+        fails(lambda: call(manager), 'signal 9', 'may have taken effect')
+        assert len(fake.log()) == 2
+        call(manager)
+
+
+def test_session_that_always_dies(fake):
+    fake.plays('log(read()["op"])\nsys.exit(3)')
+    manager = fake.manager('session')
+    fails(lambda: manager.get(None, ID), 'status 3')
+    assert len(fake.log()) == 2
+
+
+def test_session_limit(fake):
+    fake.plays('''
+        while True:
+            r = read()
+            time.sleep(0.02)
+            answer(r, {'object': dict(KEY, id=str(os.getpid()))})
+        ''')
+    manager = fake.manager('session')
+    pids = []
+    threads = [threading.Thread(
+        target=lambda: pids.append(manager.get(None, ID).id))
+        for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(pids) == 20
+    assert 1 < len(set(pids)) <= helper._MAX_KEPT
+
+
+def test_session_waits_no_longer_than_its_deadline(fake, monkeypatch):
+    monkeypatch.setattr(helper, '_MAX_KEPT', 1)
+    fake.plays('r = read()\ntime.sleep(2)\nanswer(r, {})')
+    manager = fake.manager('session', timeout=0.5)
+    first = threading.Thread(target=lambda: manager.delete(None, ID))
+    first.start()
+    time.sleep(0.1)
+    fails(lambda: manager.delete(None, ID), 'busy', 'was not carried out')
+    first.join(30)
+
+
+def test_session_by_configuration(fake):
+    fake.plays(OBEY)
+    first = fake.manager('session')
+    os.mkdir(os.path.join(fake.path, 'other'))
+    other = fake.manager('session')
+    other.conf(['--config-file', fake.path + '/nova.conf',
+                '--config-dir', fake.path + '/other'], project='nova')
+    assert first.get(None, ID).id != other.get(None, ID).id
+
+
+def test_session_is_not_shared_with_a_fork(fake):
+    fake.plays(OBEY)
+    manager = fake.manager('session')
+    before = manager.get(None, ID).id
+    (kept,) = helper._running
+    socket = os.readlink('/proc/self/fd/%d' % kept._socket.fileno())
+    read, write = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            shared = sum(os.readlink('/proc/self/fd/' + fd) == socket
+                         for fd in os.listdir('/proc/self/fd')
+                         if os.path.exists('/proc/self/fd/' + fd))
+            found = manager.get(None, ID).id
+            os.write(write, ('%s %d' % (found, shared)).encode())
+            helper._close_all()
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    found, shared = os.read(read, 100).decode().split()
+    assert found != before
+    assert shared == '0'
+    assert manager.get(None, ID).id == before
+    os.close(read)
+    os.close(write)
+
+
+def test_session_ends_with_the_service(fake):
+    fake.plays('log(os.getpid())\nanswer(read(), {})\nread()')
+    pid = os.fork()
+    if not pid:
+        try:
+            fake.manager('session').delete(None, ID)
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    for _ in range(100):
+        if not os.path.exists('/proc/%d' % fake.log()[0]):
+            return
+        time.sleep(0.05)
+    raise AssertionError('the helper outlives the service')
