@@ -31,10 +31,10 @@ func consumerAttribute(c protocol.Consumer) kmip.Attribute {
 	return kmip.ApplicationAttribute(consumerNamespace+hex.EncodeToString(digest[:16]), string(text))
 }
 
-// consumers are those that the object records.
-func (f *found) consumers() []protocol.Consumer {
+// consumersOf are those that an object records.
+func consumersOf(shown []kmip.ApplicationInformation) []protocol.Consumer {
 	var list []protocol.Consumer
-	for _, info := range f.attributes.Applications() {
+	for _, info := range shown {
 		var c consumer
 		if strings.HasPrefix(info.Namespace, consumerNamespace) && json.Unmarshal([]byte(info.Data), &c) == nil {
 			list = append(list, protocol.Consumer(c))

@@ -20,7 +20,7 @@ func (m *Manager) delete(ctx context.Context, who *protocol.Context, keyID strin
 	if err != nil {
 		return err
 	}
-	if n := len(f.consumers()); n > 0 && !force {
+	if n := len(f.consumers); n > 0 && !force {
 		return invalid("the key has %d consumers; force deletes it all the same", n)
 	}
 	return m.destroy(ctx, f.id)

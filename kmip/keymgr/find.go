@@ -16,7 +16,14 @@ import (
 type found struct {
 	id         string // the server's identifier
 	attributes kmip.Attributes
+	record     record
+	consumers  []protocol.Consumer
 	value      *kmip.Object // nil where it was not asked for
+}
+
+func newFound(shown *kmip.GetAttributesResponse, value *kmip.Object) *found {
+	noted := shown.Attributes.Applications()
+	return &found{shown.UniqueIdentifier, shown.Attributes, recordOf(noted), consumersOf(noted), value}
 }
 
 // shown are the attributes that make up what callers see of an object, and whose it is.
@@ -68,7 +75,7 @@ func (m *Manager) visible(who *protocol.Context, f *found) bool {
 	if !m.isolates(who) {
 		return true
 	}
-	return recordOf(f.attributes).Project == who.ProjectID
+	return f.record.Project == who.ProjectID
 }
 
 // isolates tells whether the caller is kept to one project's objects.
@@ -94,7 +101,7 @@ func addRead(b *kmip.Batch, id string, value bool) func() (*found, error) {
 			if attributes.Err != nil {
 				return nil, attributes.Err
 			}
-			return &found{attributes.Response.UniqueIdentifier, attributes.Response.Attributes, nil}, nil
+			return newFound(attributes.Response, nil), nil
 		}
 	}
 	got := kmip.Add(b, &kmip.Get{UniqueIdentifier: id})
@@ -102,7 +109,7 @@ func addRead(b *kmip.Batch, id string, value bool) func() (*found, error) {
 		if err := cmpErr(attributes.Err, got.Err); err != nil {
 			return nil, err
 		}
-		return &found{got.Response.UniqueIdentifier, attributes.Response.Attributes, &got.Response.Object}, nil
+		return newFound(attributes.Response, &got.Response.Object), nil
 	}
 }
 
@@ -178,7 +185,7 @@ func (f *found) object(keyID string) (*protocol.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &protocol.Object{Type: kind, ID: keyID, Name: recordOf(f.attributes).Name, State: f.state(), Consumers: f.consumers()}
+	o := &protocol.Object{Type: kind, ID: keyID, Name: f.record.Name, State: f.state(), Consumers: f.consumers}
 	if at, ok := f.attributes.Time(ttlv.TagInitialDate); ok {
 		o.Created = at.Unix()
 	}

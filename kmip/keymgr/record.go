@@ -1,6 +1,7 @@
 package keymgr
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -89,16 +90,26 @@ func (r *record) isASCII() bool {
 	return true
 }
 
-// recordOf is the record that an object shows, in either form.
-func recordOf(shown kmip.Attributes) record {
-	var r record
-	if all, ok := shown.ApplicationData(namespaceAll); ok {
-		_ = json.Unmarshal([]byte(all), &r) // what is no record of ours records nothing
+// recordOf is the record that an object shows, in either form. Of two instances of a namespace the first counts.
+func recordOf(shown []kmip.ApplicationInformation) record {
+	var r, single record
+	for _, info := range shown {
+		if info.Namespace == namespaceAll {
+			_ = json.Unmarshal([]byte(info.Data), &single) // what is no record of ours records nothing
+		}
+		r.note(info)
 	}
+	return record{
+		cmp.Or(r.Project, single.Project), cmp.Or(r.User, single.User),
+		cmp.Or(r.Name, single.Name), cmp.Or(r.Request, single.Request),
+	}
+}
+
+// note takes a fact that has a namespace of its own.
+func (r *record) note(info kmip.ApplicationInformation) {
 	for _, f := range r.fields() {
-		if data, ok := shown.ApplicationData(f.namespace); ok {
-			*f.data = data
+		if f.namespace == info.Namespace && *f.data == "" {
+			*f.data = info.Data
 		}
 	}
-	return r
 }
