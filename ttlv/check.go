@@ -75,6 +75,10 @@ func fault(b []byte, pos, offset int, format string, args ...any) error {
 // header is an item's first eight bytes: Tag, Type and Length.
 type header uint64
 
+func head(tag Tag, typ Type, length int) header {
+	return header(tag)<<40 | header(typ)<<32 | header(uint32(length))
+}
+
 func (h header) tag() Tag    { return Tag(h >> 40) }
 func (h header) typ() Type   { return Type(h >> 32) }
 func (h header) length() int { return int(uint32(h)) }

@@ -25,18 +25,15 @@ type Coder struct {
 	Strict bool
 
 	buf     []byte
-	level         // reading: where in buf
-	skipped []Tag // reading: the tags passed over, of the structures around this place
 	reading bool
 	err     error
-}
 
-// level is a structure that is being read, and how far.
-type level struct {
+	// Reading: the structure at hand, the item that comes next in it, and what was passed over.
 	start, end int
-	pos        int    // the next item
-	next       header // its header, 0 at the end and after an error
-	first      int    // where its tags begin in skipped
+	pos        int
+	next       header // 0 at the structure's end and after an error
+	skipped    []Tag  // of the structures around this place, the one at hand from first on
+	first      int
 }
 
 // maxSkipped is how many different fields of a structure may be passed over. No version has so many that others have not.
@@ -62,7 +59,8 @@ func (c *Coder) Decode(msg []byte, tag Tag, fields func(*Coder)) error {
 // decode walks items that are already checked.
 func (c *Coder) decode(items []byte, fields func(*Coder)) error {
 	c.buf, c.reading, c.err, c.skipped = items, true, nil, c.skipped[:0]
-	c.enter(level{end: len(items)})
+	c.start, c.end, c.first = 0, len(items), 0
+	c.advance(0)
 	fields(c)
 	c.leave()
 	c.buf = nil
@@ -102,19 +100,19 @@ func (c *Coder) Struct(tag Tag, fields func(*Coder)) {
 	if !ok {
 		return
 	}
-	outer := c.level
-	c.enter(level{start: outer.pos - len(inside), end: outer.pos, pos: outer.pos - len(inside), first: len(c.skipped)})
+	start, end, first := c.start, c.end, c.first
+	pos, next := c.pos, c.next
+	c.start, c.end, c.first = pos-len(inside), pos, len(c.skipped)
+	c.advance(c.start)
 	fields(c)
-	c.leave()
-	if c.err == nil {
-		c.level, c.skipped = outer, c.skipped[:c.first]
+	if c.next != 0 {
+		c.leave()
 	}
-}
-
-// enter begins to read a structure.
-func (c *Coder) enter(l level) {
-	c.level = l
-	c.advance(l.pos)
+	if c.err == nil {
+		c.skipped = c.skipped[:c.first]
+		c.start, c.end, c.first = start, end, first
+		c.pos, c.next = pos, next
+	}
 }
 
 // advance moves to the item at pos.
@@ -231,7 +229,7 @@ func (c *Coder) skip() {
 
 // open writes an item's header with a length that close fills in.
 func (c *Coder) open(tag Tag, typ Type) int {
-	c.buf = binary.BigEndian.AppendUint64(c.buf, uint64(tag)<<40|uint64(typ)<<32)
+	c.head(tag, typ, 0)
 	return len(c.buf)
 }
 
@@ -248,7 +246,7 @@ func (c *Coder) pad(length int) {
 
 // head writes the header of a value whose length is known.
 func (c *Coder) head(tag Tag, typ Type, length int) {
-	c.buf = binary.BigEndian.AppendUint64(c.buf, uint64(tag)<<40|uint64(typ)<<32|uint64(uint32(length)))
+	c.buf = binary.BigEndian.AppendUint64(c.buf, uint64(head(tag, typ, length)))
 }
 
 // word is a value of four bytes.
@@ -256,6 +254,9 @@ func (c *Coder) word(tag Tag, typ Type, v uint32) uint32 {
 	if !c.reading {
 		c.head(tag, typ, 4)
 		c.buf = binary.BigEndian.AppendUint64(c.buf, uint64(v)<<32)
+	} else if c.next == head(tag, typ, 4) { // as it should be, without a detour
+		v = binary.BigEndian.Uint32(c.buf[c.pos+headerSize:])
+		c.advance(c.pos + 2*headerSize)
 	} else if b, ok := c.read(tag, typ); ok {
 		return binary.BigEndian.Uint32(b)
 	}
@@ -349,13 +350,12 @@ func (c *Coder) Interval(tag Tag, v *time.Duration) {
 // Value is an item of any type.
 func (c *Coder) Value(tag Tag, v *Value) {
 	if !c.reading {
-		at := len(c.buf)
+		if !v.Type.takes(len(v.Data)) {
+			c.Fail(tag, "%s", v.Type.refuse(len(v.Data)))
+		}
 		c.head(tag, v.Type, len(v.Data))
 		c.buf = append(c.buf, v.Data...)
 		c.pad(len(v.Data))
-		if err := checkItems(c.buf, at, len(c.buf), 0); err != nil && c.err == nil {
-			c.err = err
-		}
 		return
 	}
 	typ := c.TypeOf(tag)
