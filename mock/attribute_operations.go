@@ -81,7 +81,7 @@ func (t *turn) replace(o *object, r rule, at int, a *kmip.Attribute) error {
 	if same := o.equal(a); same >= 0 && same != at {
 		return refusal(kmip.InvalidField, "the object has %v with this value", a.AttributeName)
 	}
-	if a.Tag == ttlv.TagName && t.store.hasName(a) && o.equal(a) < 0 {
+	if a.Tag == ttlv.TagName && t.store.hasName(&t.client, a) && o.equal(a) < 0 {
 		return refusal(kmip.NonUniqueNameAttribute, "another object has the name")
 	}
 	next := slices.Clone(o.attributes)
@@ -91,6 +91,14 @@ func (t *turn) replace(o *object, r rule, at int, a *kmip.Attribute) error {
 		next[at].Value = ttlv.Value{Type: a.Value.Type, Data: slices.Clone(a.Value.Data)}
 	}
 	if err := next.checkDates(); err != nil {
+		return err
+	}
+	return t.alter(o, next)
+}
+
+// alter gives an object other attributes, unless they make it another client's.
+func (t *turn) alter(o *object, next attributes) error {
+	if err := t.client.mayClaim(o.attributes, next); err != nil {
 		return err
 	}
 	o.attributes = next
@@ -167,22 +175,22 @@ func (t *turn) deleteAttribute(p *kmip.DeleteAttribute) (kmip.Payload, error) {
 		if _, err := writable(name, o.Type, t.version, remove); err != nil {
 			return err
 		}
+		next := slices.Clone(o.attributes)
 		if all {
 			if o.first(name) < 0 {
 				return refusal(kmip.AttributeNotFound, "the object has no %v", name)
 			}
-			o.attributes = slices.DeleteFunc(o.attributes, func(a kmip.Attribute) bool { return a.AttributeName == name })
+			next = slices.DeleteFunc(next, func(a kmip.Attribute) bool { return a.AttributeName == name })
 		} else {
 			at, err := o.instance(name, p.Index, p.Current)
 			if err != nil {
 				return err
 			}
-			r.Attribute = o.attributes[at]
-			o.attributes = slices.Delete(o.attributes, at, at+1)
+			r.Attribute = next[at]
+			next = slices.Delete(next, at, at+1)
 		}
 		r.UniqueIdentifier = o.id
-		t.store.changed(o, t.now)
-		return nil
+		return t.alter(o, next)
 	})
 	return answer(r, err)
 }

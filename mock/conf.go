@@ -7,8 +7,8 @@ import (
 )
 
 // WriteConf writes nova.conf into the PKI's directory: a [kmip] section with which a client on this host reaches the
-// server that listens on that address.
-func (p *PKI) WriteConf(address string, users []User) error {
+// server of that configuration that listens on that address.
+func (p *PKI) WriteConf(address string, config *Config) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return err
@@ -24,7 +24,10 @@ func (p *PKI) WriteConf(address string, users []User) error {
 	option("ca_certs", p.file("ca.pem"))
 	option("certfile", p.file("client.pem"))
 	option("keyfile", p.file("client-key.pem"))
-	for _, u := range users[:min(1, len(users))] {
+	if config.Keystone != nil {
+		option("mode", "integrated")
+	}
+	for _, u := range config.Users[:min(1, len(config.Users))] {
 		option("username", u.Name)
 		option("password", string(u.Password))
 	}

@@ -29,7 +29,7 @@ func TestConf(t *testing.T) {
 		{"192.0.2.1:1", nil, []string{"host = 192.0.2.1", "server_name = localhost"}, "username"},
 		{"127.0.0.1:1", []mock.User{{Name: "a$b", Password: []byte(`"c"`)}, {Name: "d"}}, []string{"username = a$$b", `password = ""c""`}, "server_name"},
 	} {
-		require.NoError(t, pki.WriteConf(test.address, test.users))
+		require.NoError(t, pki.WriteConf(test.address, &mock.Config{Users: test.users}))
 		text, err := os.ReadFile(filepath.Join(dir, "nova.conf"))
 		require.NoError(t, err)
 		_, section, _ := strings.Cut(string(text), "[kmip]\n")

@@ -84,7 +84,7 @@ func (s *session) handle(fail failing) []byte {
 	err := s.server.acceptable(&s.request, now)
 	var client Identity
 	if err == nil {
-		client, err = s.server.config.Authenticate(&s.peer, h.Credentials)
+		client, err = s.server.config.Authenticate(s.server.stopping, &s.peer, h.Credentials)
 	}
 	if err != nil {
 		return s.refuse(h.Version, err)

@@ -1,6 +1,7 @@
 package mock
 
 import (
+	"context"
 	"crypto/tls"
 	"slices"
 	"testing"
@@ -21,7 +22,9 @@ func bench(t testing.TB) *session {
 	return newSession(server, tls.ConnectionState{})
 }
 
-func trusting(*tls.ConnectionState, []kmip.Credential) (Identity, error) { return "client", nil }
+func trusting(context.Context, *tls.ConnectionState, []kmip.Credential) (Identity, error) {
+	return Identity{Owner: "client"}, nil
+}
 
 // afresh forgets all objects and runs a request, which makes the object 1.
 func (s *session) afresh(request []byte) {
@@ -136,7 +139,7 @@ func TestKeysAreCleared(t *testing.T) {
 	o := s.server.store.objects["1"]
 	key := o.KeyBlock.Material.Data
 	require.NotEqual(t, make([]byte, 16), key)
-	require.NoError(t, s.server.store.with(&turn{client: "client"}, "1", func(o *object) error {
+	require.NoError(t, s.server.store.with(&turn{client: Identity{Owner: "client"}}, "1", func(o *object) error {
 		s.server.store.destroy(o, time.Now())
 		return nil
 	}))

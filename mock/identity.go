@@ -1,6 +1,7 @@
 package mock
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/tls"
@@ -11,15 +12,25 @@ import (
 	"strings"
 
 	"kmip-keymgr/internal/secret"
+	"kmip-keymgr/keystone"
 	"kmip-keymgr/kmip"
 )
 
-// Identity is who a client is. Objects belong to an identity.
-type Identity string
+// Identity is who sends a message.
+type Identity struct {
+	// Owner is whose the objects are that the client makes and sees: what its certificate says, or its project.
+	Owner string
+	// Token is what Keystone says of the client, nil where nobody asked Keystone.
+	Token *keystone.Token
+}
+
+// knowsNot tells whether the client is not even to know of another's objects.
+func (i *Identity) knowsNot(owner *Identity) bool { return i.Token != nil && i.Owner != owner.Owner }
 
 // Authenticator tells who sends a message, by the connection and the message's credentials. It is called for every
-// message, from several goroutines; an error refuses the message as a whole, a [kmip.ResultReason] in it is the reason.
-type Authenticator func(state *tls.ConnectionState, credentials []kmip.Credential) (Identity, error)
+// message, from several goroutines, and may take its time, until the context ends with the server; an error refuses the
+// message as a whole, a [kmip.ResultReason] in it is the reason.
+type Authenticator func(ctx context.Context, state *tls.ConnectionState, credentials []kmip.Credential) (Identity, error)
 
 // User is a client's name and password, beside its certificate.
 type User struct {
@@ -38,24 +49,24 @@ func ParseUser(text string) (User, error) {
 
 // certificateAndUser knows a client by its certificate and, where there are users, also by which of them it is.
 func certificateAndUser(users []User) Authenticator {
-	return func(state *tls.ConnectionState, credentials []kmip.Credential) (Identity, error) {
+	return func(_ context.Context, state *tls.ConnectionState, credentials []kmip.Credential) (Identity, error) {
 		name, err := commonName(state)
 		if err != nil {
-			return "", err
+			return Identity{}, err
 		}
 		for i := range credentials {
 			user, err := checkCredential(&credentials[i], users)
 			if err != nil {
-				return "", err
+				return Identity{}, err
 			}
 			if user != "" {
-				return Identity(name + "/" + user), nil
+				return Identity{Owner: name + "/" + user}, nil
 			}
 		}
 		if len(users) > 0 {
-			return "", unauthentic("a Username and Password credential is required")
+			return Identity{}, unauthentic("a Username and Password credential is required")
 		}
-		return Identity(name), nil
+		return Identity{Owner: name}, nil
 	}
 }
 

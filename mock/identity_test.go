@@ -1,6 +1,7 @@
 package mock_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -60,11 +61,11 @@ func TestWithoutUsersAnyPasswordPasses(t *testing.T) {
 }
 
 func TestAnAuthenticatorDecides(t *testing.T) {
-	server := start(t, mock.Config{Authenticate: func(state *tls.ConnectionState, c []kmip.Credential) (mock.Identity, error) {
+	server := start(t, mock.Config{Authenticate: func(_ context.Context, _ *tls.ConnectionState, c []kmip.Credential) (mock.Identity, error) {
 		if len(c) == 0 {
-			return "", kmip.AuthenticationNotSuccessful
+			return mock.Identity{}, kmip.AuthenticationNotSuccessful
 		}
-		return "everyone", nil
+		return mock.Identity{Owner: "everyone"}, nil
 	}})
 	refused(t, connect(t, server.Client(), kmip.V1_4), &kmip.Locate{}, kmip.AuthenticationNotSuccessful)
 	config := server.OtherClient()

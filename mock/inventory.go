@@ -84,8 +84,7 @@ func (o *object) entry() Entry {
 	if o.state() != 0 {
 		e.State = o.state().String()
 	}
-	e.ProjectID, _ = known.ApplicationData("openstack-project-id")
-	e.UserID, _ = known.ApplicationData("openstack-user-id")
+	e.ProjectID, e.UserID = o.madeBy()
 	return e
 }
 

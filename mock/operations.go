@@ -48,6 +48,9 @@ func (t *turn) item(item *kmip.RequestItem, faults failing) (kmip.Payload, error
 	case item.Extension != nil && item.Extension.Critical:
 		return nil, refusal(kmip.FeatureNotSupported, "a critical message extension that is not known")
 	}
+	if err := t.client.may(item.Operation); err != nil {
+		return nil, err
+	}
 	return t.operation(item.Payload)
 }
 

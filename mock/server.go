@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"kmip-keymgr/keystone"
 	"kmip-keymgr/kmip"
 	"kmip-keymgr/ttlv"
 )
@@ -35,7 +36,9 @@ type Config struct {
 	Faults    []Fault
 	Inventory string // the file to keep, "" for none
 
-	// Authenticate tells who a client is. nil for the certificate and the Users.
+	// Keystone turns on integrated mode: it validates the token that every message must carry. It stays the caller's.
+	Keystone *keystone.Client
+	// Authenticate tells who a client is. nil for Keystone, or else the certificate and the Users.
 	Authenticate Authenticator
 
 	// What servers elsewhere lack, for tests of clients that must cope.
@@ -78,7 +81,9 @@ func New(config Config) (*Server, error) {
 	if len(config.Versions.list()) == 0 {
 		return nil, fmt.Errorf("mock: no version from %v to %v", config.Versions.Min, config.Versions.Max)
 	}
-	if config.Authenticate == nil {
+	if config.Authenticate == nil && config.Keystone != nil {
+		config.Authenticate = byToken(config.Keystone, config.Users)
+	} else if config.Authenticate == nil {
 		config.Authenticate = certificateAndUser(config.Users)
 	}
 	s := &Server{config: config, tls: config.PKI.serverConfig(), conns: make(map[net.Conn]struct{})}

@@ -106,6 +106,9 @@ func (s *store) changed(o *object, now time.Time) {
 // add takes new objects in, all or none, after giving each its identifier and tying them together with link.
 func (s *store) add(link func(), objects ...*object) error {
 	for _, o := range objects {
+		if err := o.owner.mayClaim(nil, o.attributes); err != nil {
+			return err
+		}
 		s.identify(o)
 	}
 	link()
@@ -152,16 +155,17 @@ func (s *store) checkNames(o *object, beside []*object) error {
 			continue
 		}
 		taken := slices.ContainsFunc(beside, func(b *object) bool { return b.equal(&o.attributes[i]) >= 0 })
-		if taken || s.hasName(&o.attributes[i]) {
+		if taken || s.hasName(&o.owner, &o.attributes[i]) {
 			return refusal(kmip.NonUniqueNameAttribute, "another object has the name")
 		}
 	}
 	return nil
 }
 
-func (s *store) hasName(name *kmip.Attribute) bool {
+// hasName tells whether an object that the client may know of has the name.
+func (s *store) hasName(client *Identity, name *kmip.Attribute) bool {
 	for _, o := range s.objects {
-		if o.equal(name) >= 0 {
+		if o.equal(name) >= 0 && !client.knowsNot(&o.owner) {
 			return true
 		}
 	}
@@ -196,9 +200,9 @@ func (t *turn) visit(id string, o *object, use func(o *object) error) error {
 	switch {
 	case id == "":
 		return refusal(kmip.ItemNotFound, "no Unique Identifier, and no ID Placeholder")
-	case o == nil:
+	case o == nil || t.client.knowsNot(&o.owner):
 		return refusal(kmip.ItemNotFound, "no object %q", id)
-	case o.owner != t.client:
+	case o.owner.Owner != t.client.Owner:
 		return refusal(kmip.PermissionDenied, "could not locate object %q", id)
 	}
 	o.refresh(t.now)
@@ -209,7 +213,7 @@ func (t *turn) visit(id string, o *object, use func(o *object) error) error {
 func (s *store) find(t *turn, match func(o *object) bool) []*object {
 	var list []*object
 	for _, o := range s.objects {
-		if o.owner != t.client {
+		if o.owner.Owner != t.client.Owner {
 			continue
 		}
 		o.refresh(t.now)

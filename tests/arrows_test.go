@@ -34,6 +34,7 @@ var owners = map[string][]string{
 	"gopkg.in/ini.v1":                       {"nova_conf"},
 	"github.com/hashicorp/go-retryablehttp": {"keystone"},
 	"github.com/spf13/pflag":                {"cmd/kmip-keymgr-helper", "cmd/kmip-mock"},
+	"github.com/stretchr/testify/require":   {"keystone/keystonetest"},
 	"flag":                                  nil,
 	"log":                                   nil,
 	"os/exec":                               {"keystone/keystonetest"},

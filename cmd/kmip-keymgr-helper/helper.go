@@ -18,7 +18,8 @@ type helper struct {
 	files    *novaconf.Files // nil where they cannot be read
 	config   *novaconf.KMIP
 	identity *novaconf.Identity
-	broken   error // what is wrong with the configuration
+	callers  *identities // nil in standalone mode
+	broken   error       // what is wrong with the configuration
 	client   *kmip.Client
 }
 
@@ -30,12 +31,15 @@ func newHelper(f *flags, environ []string) *helper {
 		return h
 	}
 	h.client = kmip.NewClient(clientConfig(h.config, h.identity))
-	h.KeyManager = keymgr.New(h.client, keymgr.Config{
+	manager := keymgr.New(h.client, keymgr.Config{
 		Activate:         h.config.Activate,
-		ProjectIsolation: h.config.ProjectIsolation,
+		ProjectIsolation: h.config.ProjectIsolation && !h.config.Integrated, // else the server keeps projects apart
 		ObjectGroup:      h.config.ObjectGroup,
 		Timeout:          h.config.Timeout,
 	})
+	if h.KeyManager = manager; h.config.Integrated {
+		h.KeyManager = keymgr.NewIntegrated(manager, h.callers)
+	}
 	return h
 }
 
@@ -49,13 +53,19 @@ func (h *helper) configure(f *flags, environ []string) (err error) {
 	if f.timeout > 0 {
 		h.config.Timeout = f.timeout
 	}
-	h.identity, err = h.files.Identity(h.config)
+	if h.identity, err = h.files.Identity(h.config); err != nil || !h.config.Integrated {
+		return err
+	}
+	h.callers, err = newIdentities(h.files, h.config.TokenlessService)
 	return err
 }
 
 func (h *helper) close() {
 	if h.client != nil {
 		h.client.Close()
+	}
+	if h.callers != nil {
+		h.callers.close()
 	}
 }
 

@@ -14,7 +14,9 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"kmip-keymgr/keystone"
 	"kmip-keymgr/mock"
+	novaconf "kmip-keymgr/nova_conf"
 )
 
 func main() {
@@ -26,6 +28,7 @@ func main() {
 // options are the command line.
 type options struct {
 	listen, pki, inventory, versions string
+	keystone                         string
 	users, faults                    []string
 	version, help                    bool
 }
@@ -36,6 +39,7 @@ func (o *options) flags() *pflag.FlagSet {
 	f.SetOutput(io.Discard)
 	f.StringVar(&o.listen, "listen", "127.0.0.1:5696", "`ADDRESS:PORT` to listen on; port 0 picks a free one")
 	f.StringVar(&o.pki, "pki", "", "`DIR` of certificates, keys and nova.conf; what is missing is made")
+	f.StringVar(&o.keystone, "keystone", "", "`FILE` with [keystone_authtoken], the server's identity at Keystone; every request must then carry\nan OpenStack credential that Keystone accepts")
 	f.StringArrayVar(&o.users, "user", nil, "`NAME:PASSWORD`, one of which a client must then send; repeatable")
 	f.StringVar(&o.versions, "kmip-versions", "1.0-2.1", "the KMIP `VERSIONS` to speak, a range or one")
 	f.StringArrayVar(&o.faults, "fault", nil, "`OPERATION:ACTION[:COUNT]`: refuse, drop-request, drop-response, truncate=N, delay=DURATION,\ngarbage or reason=ResultReasonName for the next COUNT requests of OPERATION, or of any (*); repeatable")
@@ -68,6 +72,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "kmip-mock: %v (--help tells more)\n", err)
 		return 2
 	}
+	if config.Keystone != nil {
+		defer config.Keystone.Close()
+	}
 	if err := serve(ctx, o, config, stdout); err != nil {
 		fmt.Fprintf(stderr, "kmip-mock: %v\n", err)
 		return 1
@@ -94,8 +101,35 @@ func (o *options) config(err error) (mock.Config, error) {
 	if config.Users, err = parseAll(o.users, mock.ParseUser); err != nil {
 		return config, err
 	}
-	config.Faults, err = parseAll(o.faults, mock.ParseFault)
+	if config.Faults, err = parseAll(o.faults, mock.ParseFault); err != nil || o.keystone == "" {
+		return config, err
+	}
+	config.Keystone, err = openKeystone(o.keystone)
 	return config, err
+}
+
+// openKeystone makes a client of the identity in a file's [keystone_authtoken]. Nothing is sent yet.
+func openKeystone(file string) (*keystone.Client, error) {
+	empty, err := os.MkdirTemp("", "kmip-mock-") // or else the default directories would be read, as oslo.config does
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(empty)
+	files, err := novaconf.Load([]novaconf.Source{{Path: empty, Dir: true}, {Path: file}}, nil)
+	if err != nil {
+		return nil, err
+	}
+	config, err := keystone.ReadConfig(func(option string) (string, bool, error) {
+		return files.Text("keystone_authtoken", option)
+	}, os.ReadFile)
+	if err != nil {
+		return nil, fmt.Errorf("%s: [keystone_authtoken]: %w", file, err)
+	}
+	client, err := keystone.New(config)
+	if err != nil {
+		return nil, fmt.Errorf("%s: [keystone_authtoken]: %w", file, err)
+	}
+	return client, nil
 }
 
 func parseAll[T any](texts []string, parse func(string) (T, error)) ([]T, error) {
@@ -125,7 +159,7 @@ func serve(ctx context.Context, o options, config mock.Config, stdout io.Writer)
 	}
 	defer listener.Close()
 	address := listener.Addr().String()
-	if err := config.PKI.WriteConf(address, config.Users); err != nil {
+	if err := config.PKI.WriteConf(address, &config); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintf(stdout, "listening %s\n", address); err != nil {

@@ -42,12 +42,12 @@ func main() {
 }
 
 func bench(ctx context.Context, n counts) error {
+	t := newTable(os.Stdout)
 	s, err := newStage(ctx)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	t := newTable(os.Stdout)
 	for _, measure := range []func(*stage, counts, *table) error{codec, oneShot, memory, session, servers, startUp} {
 		if err := measure(s, n, t); err != nil {
 			return err

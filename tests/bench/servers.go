@@ -61,30 +61,47 @@ func (s *stage) plainGet() (exchange, error) {
 
 // loadInTurns loads one server after the other, n times, and returns the rates of each.
 func (s *stage) loadInTurns(n int, x exchange, addresses ...string) ([][]float64, error) {
-	conns := make([][]*tls.Conn, len(addresses))
+	clients := make([][]*tls.Conn, len(addresses))
 	for i, address := range addresses {
-		for range connections {
-			conn, err := raw.Client(address, s.pki())
-			if err != nil {
-				return nil, err
-			}
-			defer conn.Close()
-			conns[i] = append(conns[i], conn)
+		conns, err := s.connect(address)
+		defer hangUp(conns)
+		if err != nil {
+			return nil, err
 		}
+		clients[i] = conns
 	}
 	rates := make([][]float64, len(addresses))
-	for turn := range 1 + n { // the first is to warm up
-		for i := range conns {
-			rate, err := load(s.ctx, conns[i], x)
+	for range 1 + n {
+		for i := range clients {
+			rate, err := load(s.ctx, clients[i], x)
 			if err != nil {
 				return nil, err
 			}
-			if turn > 0 {
-				rates[i] = append(rates[i], rate)
-			}
+			rates[i] = append(rates[i], rate)
 		}
 	}
+	for i := range rates {
+		rates[i] = rates[i][1:] // the first was to warm up
+	}
 	return rates, nil
+}
+
+// connect opens as many connections as load a server.
+func (s *stage) connect(address string) (conns []*tls.Conn, err error) {
+	for range connections {
+		conn, err := raw.Client(address, s.pki())
+		if err != nil {
+			return conns, err
+		}
+		conns = append(conns, conn)
+	}
+	return conns, nil
+}
+
+func hangUp(conns []*tls.Conn) {
+	for _, conn := range conns {
+		conn.Close()
+	}
 }
 
 // load exchanges the same messages on all connections at once, for a slice of time, and returns how many a second.
@@ -106,6 +123,7 @@ func load(ctx context.Context, conns []*tls.Conn, x exchange) (float64, error) {
 	return float64(done.Load()) / time.Since(start).Seconds(), errors.Join(errs...)
 }
 
+// repeat exchanges until the context ends, and returns how often.
 func repeat(ctx context.Context, conn *tls.Conn, x exchange) (n int64, err error) {
 	reply := make([]byte, len(x.reply))
 	for ; ctx.Err() == nil; n++ {
