@@ -44,6 +44,9 @@ _MAX_ANSWER = 256 << 20
 _MAX_TIMEOUT = 86400.0
 # Helpers kept for one configuration. Servers get slower with connections.
 _MAX_KEPT = 4
+# How many fresh helpers may go away under one request before it is their
+# fault and not bad luck.
+_MAX_STARTS = 5
 # Helpers that keep two processors busy.
 _CROWD = 3
 # What may be asked again when nobody knows what became of it.
@@ -249,7 +252,7 @@ class _Pool(object):
             self._turns.release()
 
     def _ask(self, request):
-        starts = 2
+        starts = _MAX_STARTS
         while True:
             helper = self._take()
             starts -= not helper.used
