@@ -70,7 +70,10 @@ func (h *helper) close() {
 }
 
 func clientConfig(c *novaconf.KMIP, i *novaconf.Identity) kmip.Config {
-	version, _ := kmip.ParseVersion(c.KMIPVersion) // 0 for auto; anything else was checked
+	var version kmip.Version // 0 for auto
+	if c.KMIPVersion != "auto" {
+		version, _ = kmip.ParseVersion(c.KMIPVersion) // it was checked
+	}
 	config := kmip.Config{
 		TLS: kmip.TLS{
 			Certificate:  i.Certificate,

@@ -37,7 +37,7 @@ func main() {
 }
 
 // growStack makes the stack as large as a TLS handshake needs it, while there is next to nothing on it to move. Growing step
-// by step in the depth of the handshake takes one part in twenty of a one-shot's time.
+// by step in the depth of the handshake takes one part in a hundred of a one-shot's time.
 //
 //go:noinline
 func growStack(i int) byte {

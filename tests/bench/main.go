@@ -32,6 +32,10 @@ func main() {
 	flags.IntVar(&n.slices, "slices", 10, "half seconds of load on each server")
 	flags.IntVar(&n.pykmip, "pykmip", 10, "runs of PyKMIP's client")
 	_ = flags.Parse(os.Args[1:]) // it exits
+	if min(n.runs, n.requests, n.slices, n.pykmip) < 1 || flags.NArg() > 0 {
+		flags.Usage()
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := bench(ctx, n)
 	stop()
@@ -43,6 +47,14 @@ func main() {
 
 func bench(ctx context.Context, n counts) error {
 	t := newTable(os.Stdout)
+	if err := measureAll(ctx, n, t); err != nil {
+		return err
+	}
+	return t.print()
+}
+
+// measureAll fills the table.
+func measureAll(ctx context.Context, n counts, t *table) error {
 	s, err := newStage(ctx)
 	if err != nil {
 		return err
@@ -53,5 +65,5 @@ func bench(ctx context.Context, n counts) error {
 			return err
 		}
 	}
-	return t.print()
+	return nil
 }

@@ -19,13 +19,23 @@ func oneShot(s *stage, n counts, t *table) error {
 		return err
 	}
 	t.durations("one-shot get", median(took[0]), median(took[1]), 1.10, milliseconds)
-	took, err = s.inTurns(n.runs/4, program{name: s.path("linked")}, program{name: s.path("empty")})
+	if err := starts(s, n, t); err != nil {
+		return err
+	}
+	return pykmip(s, n, t)
+}
+
+// starts measures programs that do nothing: the helper, one with the packages that it cannot do without, and an empty one.
+func starts(s *stage, n counts, t *table) error {
+	version := program{name: s.path("kmip-keymgr-helper"), args: []string{"--version"}}
+	took, err := s.inTurns(n.runs, version, program{name: s.path("linked")}, program{name: s.path("empty")})
 	if err != nil {
 		return err
 	}
-	t.note("  a Go program with net, crypto/tls, encoding/json", milliseconds(median(took[0])))
-	t.note("  an empty Go program", milliseconds(median(took[1])))
-	return pykmip(s, n, t)
+	ours, linked, empty := median(took[0]), median(took[1]), median(took[2])
+	t.row("  start and end, beside net, crypto/tls, encoding/json", milliseconds(ours), milliseconds(linked), times(float64(ours)/float64(linked)))
+	t.note("  an empty Go program", milliseconds(empty))
+	return nil
 }
 
 // pykmip measures the process that a service would start without this project.

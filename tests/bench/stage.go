@@ -72,13 +72,15 @@ func (s *stage) set() (err error) {
 	)
 }
 
-// build builds all programs alike.
+// build builds all programs alike, and copies them, as whoever installs a program does: the file that a linker has written
+// in pieces can take a tenth longer to start than its copy.
 func (s *stage) build() error {
-	out, err := exec.CommandContext(s.ctx, "go", "build", "-o", s.dir+"/", "./cmd/...", "./tests/bench/floor/...").CombinedOutput()
-	if err != nil {
+	built := s.path("built")
+	cmd := exec.CommandContext(s.ctx, "go", "build", "-o", built+"/", "./cmd/...", "./tests/bench/floor/...")
+	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build, from the repository's root: %w\n%s", err, out)
 	}
-	return nil
+	return os.CopyFS(s.dir, os.DirFS(built))
 }
 
 func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
