@@ -36,14 +36,14 @@ type AttributeName struct {
 	Name   string
 }
 
-// Attributes written without the specification's tag, such as "x-purpose" (section 3.40).
-func attributeNamed(name string) AttributeName {
+// attributeNamed finds the attribute of that name in 1.x: one of the specification's, or another such as "x-purpose" (section 3.40).
+func attributeNamed(name []byte) AttributeName {
 	for _, tag := range attributeTags {
-		if tag.String() == name {
+		if tag.String() == string(name) {
 			return AttributeName{Tag: tag}
 		}
 	}
-	return AttributeName{Name: name}
+	return AttributeName{Name: string(name)}
 }
 
 func (n AttributeName) String() string {
@@ -55,11 +55,14 @@ func (n AttributeName) String() string {
 
 // text is the name as 1.x writes it.
 func (n *AttributeName) text(c *ttlv.Coder) {
+	if c.Reading() {
+		var name []byte
+		c.TextBytes(ttlv.TagAttributeName, &name)
+		*n = attributeNamed(name)
+		return
+	}
 	name := n.String()
 	c.Text(ttlv.TagAttributeName, &name)
-	if c.Reading() {
-		*n = attributeNamed(name)
-	}
 }
 
 // vendor is the name as 2.x writes it where it has no tag.

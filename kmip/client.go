@@ -219,7 +219,7 @@ func (c *Client) exchange(ctx context.Context, b *Batch, v Version) (*ResponseMe
 
 // roundTrip writes a request and reads the message that comes back.
 func (c *Client) roundTrip(ctx context.Context, request []byte) ([]byte, error) {
-	stop := c.bound(ctx)
+	stop := bound(ctx, c.conn)
 	defer stop()
 	if _, err := c.conn.Write(request); err != nil {
 		return nil, c.lost(ctx, err)
@@ -245,14 +245,8 @@ func (c *Client) lost(ctx context.Context, err error) error {
 	return &TransportError{Server: c.server, Sent: !isPermanent(err), Err: err}
 }
 
-// bound makes the connection's reads and writes end with the context. The function returned lifts the bound.
-func (c *Client) bound(ctx context.Context) (stop func()) {
-	conn := c.conn
-	deadline, _ := ctx.Deadline() // the zero time is no deadline
-	_ = conn.SetDeadline(deadline)
-	if ctx.Done() == nil {
-		return func() {}
-	}
+// bound makes a connection's reads and writes end with the context. The function returned lifts the bound.
+func bound(ctx context.Context, conn net.Conn) (stop func()) {
 	done := make(chan struct{})
 	cancel := context.AfterFunc(ctx, func() {
 		_ = conn.SetDeadline(past())
@@ -261,6 +255,7 @@ func (c *Client) bound(ctx context.Context) (stop func()) {
 	return func() {
 		if !cancel() {
 			<-done // lest it end the next exchange
+			_ = conn.SetDeadline(time.Time{})
 		}
 	}
 }

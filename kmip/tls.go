@@ -102,13 +102,16 @@ func (c *Client) dial(ctx context.Context, address string) (*tls.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	var dialer net.Dialer
-	raw, err := dialer.DialContext(ctx, "tcp", address)
+	deadline, _ := ctx.Deadline()
+	dialer := net.Dialer{Deadline: deadline} // without the context, which would take a goroutine
+	raw, err := dialer.Dial("tcp", address)
 	if err != nil {
 		return nil, timeoutOf(ctx, err)
 	}
+	stop := bound(ctx, raw)
+	defer stop()
 	conn := tls.Client(raw, c.config.TLS.config(host))
-	if err := conn.HandshakeContext(ctx); err != nil {
+	if err := conn.Handshake(); err != nil {
 		raw.Close()
 		return nil, c.config.TLS.explain(timeoutOf(ctx, err), conn)
 	}

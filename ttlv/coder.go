@@ -315,12 +315,17 @@ func (c *Coder) Text(tag Tag, v *string) {
 }
 
 // Bytes is a Byte String. What is read aliases the message.
-func (c *Coder) Bytes(tag Tag, v *[]byte) {
+func (c *Coder) Bytes(tag Tag, v *[]byte) { c.bytes(tag, TypeByteString, v) }
+
+// TextBytes is a Text String that is not copied: what is read aliases the message.
+func (c *Coder) TextBytes(tag Tag, v *[]byte) { c.bytes(tag, TypeTextString, v) }
+
+func (c *Coder) bytes(tag Tag, typ Type, v *[]byte) {
 	if !c.reading {
-		c.head(tag, TypeByteString, len(*v))
+		c.head(tag, typ, len(*v))
 		c.buf = append(c.buf, *v...)
 		c.pad(len(*v))
-	} else if b, ok := c.read(tag, TypeByteString); ok {
+	} else if b, ok := c.read(tag, typ); ok {
 		*v = b
 	}
 }
@@ -364,6 +369,18 @@ func (c *Coder) Value(tag Tag, v *Value) {
 	}
 }
 
+// count is how many items with that tag stand side by side from the first on.
+func (c *Coder) count(tag Tag) (n int) {
+	for at := c.find(tag); at < c.end; n++ {
+		h := header(binary.BigEndian.Uint64(c.buf[at:]))
+		if h.tag() != tag {
+			break
+		}
+		at += headerSize + padded(h.length())
+	}
+	return n
+}
+
 // Optional is a field that is left out when it has its type's zero value:
 //
 //	ttlv.Optional(c, ttlv.TagMaximumItems, &l.MaximumItems, (*ttlv.Coder).Int)
@@ -384,7 +401,7 @@ func List[T any](c *Coder, tag Tag, list *[]T, field func(*Coder, Tag, *T)) {
 		}
 		return
 	}
-	*list = (*list)[:0]
+	*list = slices.Grow((*list)[:0], c.count(tag))
 	for more := c.Present(tag, false); more && c.err == nil; {
 		var v T
 		*list = append(*list, v)

@@ -16,7 +16,7 @@ const firstRead = 4096
 // io.EOF means that the stream ended before the first byte, io.ErrUnexpectedEOF that it ended inside the message; a
 // first item that cannot be the message is an [*Error], and nothing behind it can be read.
 func ReadMessage(r io.Reader, tag Tag, limit int) ([]byte, error) {
-	msg := make([]byte, headerSize, 512)
+	msg := make([]byte, headerSize, 1024)
 	if _, err := io.ReadFull(r, msg); err != nil {
 		return nil, err
 	}
