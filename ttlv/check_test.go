@@ -69,6 +69,7 @@ func nested(n int) []byte {
 
 func TestCheckDepth(t *testing.T) {
 	require.NoError(t, ttlv.Check(nested(ttlv.MaxDepth)))
+	require.NoError(t, read(nested(ttlv.MaxDepth), func(c *ttlv.Coder) { c.Value(tag, new(ttlv.Value)) }), "a value may be as deep as a message")
 	require.EqualError(t, ttlv.Check(nested(ttlv.MaxDepth+1)), "ttlv: Compromise Date at offset 192: structures nested deeper than 24")
 	require.Error(t, ttlv.Check(nested(100_000)), "nor is the stack used up")
 }
