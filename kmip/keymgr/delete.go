@@ -11,12 +11,17 @@ import (
 // delete destroys the object with that key id. Whose it is, and who uses it, must be read first; where neither matters,
 // the key id may well be the server's identifier, and one round trip does.
 func (m *Manager) delete(ctx context.Context, who *protocol.Context, keyID string, force bool) error {
+	lost := false
 	if force && !m.isolates(who) {
-		if err := m.destroy(ctx, keyID); err == nil || !mayHaveOtherID(err) {
+		err := m.climbOnce(ctx, keyID, kmip.CessationOfOperation)
+		if lost = isLost(err); err == nil || !lost && !mayHaveOtherID(err) {
 			return err
 		}
 	}
 	f, err := m.find(ctx, who, keyID, false)
+	if lost && isNotFound(err) { // neither as an identifier nor as a Name, so what was not answered destroyed it
+		return nil
+	}
 	if err != nil {
 		return err
 	}

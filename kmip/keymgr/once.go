@@ -19,18 +19,23 @@ func (m *Manager) once(ctx context.Context, d *description, try func() error, lo
 	if !isLost(lost) {
 		return lost
 	}
+	var refused error
 	for i := 0; i < maxLooks && ctx.Err() == nil; i++ {
 		there, err := look()
-		if err == nil && there {
-			return nil
-		}
-		if err != nil {
+		switch {
+		case err != nil:
 			continue // the client has waited and tried again before it gave up
+		case there:
+			return nil
+		case refused != nil:
+			return refused // and nothing has come through late, whose Name would be taken
 		}
-		if err := try(); err == nil {
+		if err = try(); err == nil {
 			return nil
 		}
-		// Refused or lost again: the first may have come through late, so that its Name is taken now.
+		if isResult(err) {
+			refused = err
+		}
 	}
 	return perhapsMade(lost, d)
 }

@@ -65,6 +65,13 @@ func breakEach(t *testing.T, server mock.Config, fault mock.Fault) {
 	require.NoError(t, err)
 	require.Len(t, b.list(service), 6)
 
+	in(kmip.OpCreate) // which the server then refuses for its length
+	xts := b.create(alice, 512)
+	require.Len(t, b.list(service), 7)
+	in(kmip.OpDestroy)
+	b.force(service, xts)
+	require.Len(t, b.list(service), 6, "by force, and by a key id that may be a Name")
+
 	for _, o := range b.list(service) {
 		require.Equal(t, "active", o.State)
 		in(kmip.OpDestroy)
