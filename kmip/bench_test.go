@@ -203,7 +203,7 @@ func BenchmarkGetResponse(b *testing.B) {
 		b.SetBytes(int64(len(msg)))
 		b.ReportAllocs()
 		for b.Loop() {
-			m := new(ResponseMessage)
+			m := newResponseMessage()
 			if err := m.Decode(&c, msg); err != nil {
 				b.Fatal(err)
 			}

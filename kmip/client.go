@@ -206,7 +206,7 @@ func (c *Client) exchange(ctx context.Context, b *Batch, v Version) (*ResponseMe
 		return nil, err
 	}
 	c.replies = append(c.replies, reply)
-	response := new(ResponseMessage)
+	response := newResponseMessage()
 	if err = response.Decode(&c.coder, reply); err == nil {
 		err = b.check(response)
 	}

@@ -133,6 +133,16 @@ type ResponseMessage struct {
 	Items  []ResponseItem
 }
 
+// newResponseMessage has room for one item, since most messages have no more.
+func newResponseMessage() *ResponseMessage {
+	m := new(struct {
+		ResponseMessage
+		single [1]ResponseItem
+	})
+	m.Items = m.single[:0]
+	return &m.ResponseMessage
+}
+
 // ResponseHeader goes before the items (section 7.2). BatchCount is the number of items; Append fills it in.
 type ResponseHeader struct {
 	Version           Version
@@ -159,9 +169,9 @@ func (m *ResponseMessage) Append(c *ttlv.Coder, buf []byte) ([]byte, error) {
 	return c.Append(buf, ttlv.TagResponseMessage, m.fields)
 }
 
-// Decode reads a response, which it then aliases.
+// Decode reads a response, which it then aliases. The array of Items is used again.
 func (m *ResponseMessage) Decode(c *ttlv.Coder, msg []byte) error {
-	*m = ResponseMessage{}
+	*m = ResponseMessage{Items: m.Items[:0]}
 	return c.Decode(msg, ttlv.TagResponseMessage, m.fields)
 }
 

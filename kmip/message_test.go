@@ -170,6 +170,7 @@ func requireStable(t require.TestingT, direction message, msg []byte, strict boo
 	if first.Decode(&c, msg) != nil {
 		return false
 	}
+	require.NoError(t, ttlv.Check(msg), "read, though it is not well formed")
 	again, err := first.Append(&c, nil)
 	require.NoError(t, err)
 	require.NoError(t, second.Decode(&c, again))

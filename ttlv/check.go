@@ -12,64 +12,84 @@ const MaxDepth = 24
 // type, all padding is zero, every type is known, booleans are 0 or 1, structures nest no deeper than [MaxDepth], and
 // nothing follows. The error is an [*Error].
 func Check(msg []byte) error {
-	end := len(msg)
-	if len(msg) >= headerSize {
-		h := header(binary.BigEndian.Uint64(msg))
-		if size := headerSize + padded(h.length()); size > 0 && size < end {
-			end = size
-		}
-	}
-	if end == 0 {
-		return &Error{Reason: "0 bytes where an item should start"}
-	}
-	if err := checkItems(msg, 0, end, 0); err != nil {
+	if err := alone(msg); err != nil {
 		return err
 	}
-	if end != len(msg) {
-		return fault(msg, 0, end, "%d bytes after the message", len(msg)-end)
+	return checkAll(msg, 0, 0)
+}
+
+// alone proves that nothing follows the first item.
+func alone(msg []byte) error {
+	if len(msg) == 0 {
+		return &Error{Reason: "0 bytes where an item should start"}
+	}
+	if len(msg) < headerSize {
+		return nil // which is the item's own fault
+	}
+	h := header(binary.BigEndian.Uint64(msg))
+	if left := uint64(len(msg)); h.size() < left {
+		return &Error{Tag: h.tag(), Offset: int(h.size()), Reason: fmt.Sprintf("%d bytes after the message", left-h.size())}
 	}
 	return nil
 }
 
-// checkItems checks the items of b from offset pos to end, side by side at that depth of structures.
-func checkItems(b []byte, pos, end, depth int) error {
-	for pos < end {
-		if end-pos < headerSize {
-			return &Error{Offset: pos, Reason: fmt.Sprintf("%d bytes where an item should start", end-pos)}
+// checkAll checks items that stand side by side and all that is inside them; depth is that of the structures around them.
+// The offset of an error counts from that of the first item.
+func checkAll(items []byte, offset, depth int) error {
+	for len(items) > 0 {
+		h, ok := headerOf(items)
+		if !ok {
+			return cut(items, offset)
 		}
-		h := header(binary.BigEndian.Uint64(b[pos:]))
-		length, at := h.length(), pos+headerSize
-		if uint(length) > uint(end-at) || padded(length) > end-at { // unsigned: an int may have 32 bits
-			return fault(b, pos, pos, "length %d with %d bytes left", uint32(h), end-at)
+		size := int(h.size())
+		if !h.fits(binary.BigEndian.Uint64(items[size-8:])) {
+			return h.misfit(offset)
 		}
-		next := at + padded(length)
-		if !h.typ().takes(length) {
-			return fault(b, pos, pos, "%s", h.typ().refuse(length))
-		}
-		if used := length % 8; used != 0 && binary.BigEndian.Uint64(b[next-8:])<<(8*used) != 0 {
-			return fault(b, pos, pos, "padding that is not zero")
-		}
-		switch h.typ() {
-		case TypeBoolean:
-			if binary.BigEndian.Uint64(b[at:]) > 1 {
-				return fault(b, pos, pos, "Boolean that is neither 0 nor 1")
-			}
-		case TypeStructure:
+		if h.typ() == TypeStructure {
 			if depth == MaxDepth {
-				return fault(b, pos, pos, "structures nested deeper than %d", MaxDepth)
+				return tooDeep(h.tag(), offset)
 			}
-			if err := checkItems(b, at, next, depth+1); err != nil {
+			if err := checkAll(items[headerSize:size], offset+headerSize, depth+1); err != nil {
 				return err
 			}
 		}
-		pos = next
+		items, offset = items[size:], offset+size
 	}
 	return nil
 }
 
-// fault is what is wrong at an offset with the item that starts at pos.
-func fault(b []byte, pos, offset int, format string, args ...any) error {
-	return &Error{Tag: header(binary.BigEndian.Uint64(b[pos:])).tag(), Offset: offset, Reason: fmt.Sprintf(format, args...)}
+// headerOf is the header of the item that starts items, if the whole item is there.
+func headerOf(items []byte) (h header, ok bool) {
+	if len(items) >= headerSize {
+		h = header(binary.BigEndian.Uint64(items))
+		ok = h.size() <= uint64(len(items))
+	}
+	return h, ok
+}
+
+// cut is the error about an item that is not all there.
+func cut(items []byte, offset int) error {
+	if len(items) < headerSize {
+		return &Error{Offset: offset, Reason: fmt.Sprintf("%d bytes where an item should start", len(items))}
+	}
+	h := header(binary.BigEndian.Uint64(items))
+	return &Error{Tag: h.tag(), Offset: offset, Reason: fmt.Sprintf("length %d with %d bytes left", uint32(h), len(items)-headerSize)}
+}
+
+// tooDeep is the error about a structure in MaxDepth others.
+func tooDeep(tag Tag, offset int) error {
+	return &Error{Tag: tag, Offset: offset, Reason: fmt.Sprintf("structures nested deeper than %d", MaxDepth)}
+}
+
+// misfit is the error about an item whose value is not one of its type's.
+func (h header) misfit(offset int) error {
+	reason := "padding that is not zero"
+	if typ := h.typ(); !typ.takes(h.length()) {
+		reason = typ.refuse(h.length())
+	} else if typ == TypeBoolean {
+		reason = "Boolean that is neither 0 nor 1"
+	}
+	return &Error{Tag: h.tag(), Offset: offset, Reason: reason}
 }
 
 // header is an item's first eight bytes: Tag, Type and Length.
@@ -79,6 +99,16 @@ func head(tag Tag, typ Type, length int) header {
 	return header(tag)<<40 | header(typ)<<32 | header(uint32(length))
 }
 
-func (h header) tag() Tag    { return Tag(h >> 40) }
-func (h header) typ() Type   { return Type(h >> 32) }
-func (h header) length() int { return int(uint32(h)) }
+func (h header) tag() Tag                  { return Tag(h >> 40) }
+func (h header) typ() Type                 { return Type(h >> 32) }
+func (h header) is(tag Tag, typ Type) bool { return uint32(h>>32) == uint32(tag)<<8|uint32(typ) }
+func (h header) length() int               { return int(uint32(h)) }
+
+// size is that of the whole item with its padding, which may be more than an int of 32 bits holds.
+func (h header) size() uint64 { return headerSize + (uint64(uint32(h))+7)&^7 }
+
+// fits tells whether the value may have that length, and these as its last eight bytes, padding included.
+func (h header) fits(last uint64) bool {
+	padding := uint64(1)<<(-uint32(h)%8*8) - 1
+	return h.typ().takes(h.length()) && last&padding == 0 && (last <= 1 || h.typ() != TypeBoolean)
+}

@@ -28,18 +28,22 @@ type Coder struct {
 	reading bool
 	err     error
 
-	// Reading: the structure at hand, the item that comes next in it, and what was passed over.
-	start, end int
-	pos        int
-	next       header // 0 at the structure's end and after an error
-	skipped    []Tag  // of the structures around this place, the one at hand from first on
+	// Reading: the structure at hand.
+	rest       []byte // what is left of it: nothing after an error
+	start, end int    // its bounds in buf
+	depth      int    // of structures, this one included
+	skipped    []Tag  // in the structures around this place, from first on in the one at hand
 	first      int
 }
+
+// firstRoom is the smallest array for a message that is being written.
+const firstRoom = 512
 
 // maxSkipped is how many different fields of a structure may be passed over. No version has so many that others have not.
 const maxSkipped = 64
 
-// Append writes one structure to the end of buf and returns the longer buffer.
+// Append writes one structure to the end of buf and returns the longer buffer. Where buf is outgrown it is cleared, since
+// what is written may be secret.
 func (c *Coder) Append(buf []byte, tag Tag, fields func(*Coder)) ([]byte, error) {
 	c.buf, c.reading, c.err = buf, false, nil
 	c.Struct(tag, fields)
@@ -50,20 +54,20 @@ func (c *Coder) Append(buf []byte, tag Tag, fields func(*Coder)) ([]byte, error)
 
 // Decode reads msg, which must be one well-formed structure with the given tag (see [Check]). What is read aliases msg.
 func (c *Coder) Decode(msg []byte, tag Tag, fields func(*Coder)) error {
-	if err := Check(msg); err != nil {
+	if err := alone(msg); err != nil {
 		return err
 	}
 	return c.decode(msg, func(c *Coder) { c.Struct(tag, fields) })
 }
 
-// decode walks items that are already checked.
+// decode reads items that stand in no structure.
 func (c *Coder) decode(items []byte, fields func(*Coder)) error {
-	c.buf, c.reading, c.err, c.skipped = items, true, nil, c.skipped[:0]
-	c.start, c.end, c.first = 0, len(items), 0
-	c.advance(0)
+	c.buf, c.reading, c.err = items, true, nil
+	c.rest, c.start, c.end, c.depth = items, 0, len(items), 0
+	c.skipped, c.first = c.skipped[:0], 0
 	fields(c)
 	c.leave()
-	c.buf = nil
+	c.buf, c.rest = nil, nil
 	return c.err
 }
 
@@ -73,8 +77,14 @@ func (c *Coder) Reading() bool { return c.reading }
 // Fail ends the walk with an error that names the field and, when reading, where the walk stands.
 func (c *Coder) Fail(tag Tag, format string, args ...any) {
 	if c.err == nil {
-		c.err = &Error{Tag: tag, Offset: c.offset(), Reason: fmt.Sprintf(format, args...)}
-		c.next = 0
+		c.stop(&Error{Tag: tag, Offset: c.offset(), Reason: fmt.Sprintf(format, args...)})
+	}
+}
+
+// stop ends the walk at its first error.
+func (c *Coder) stop(err error) {
+	if c.err == nil && err != nil {
+		c.err, c.end, c.rest = err, c.pos(), nil
 	}
 }
 
@@ -83,7 +93,7 @@ func (c *Coder) Err() error { return c.err }
 
 func (c *Coder) offset() int {
 	if c.reading {
-		return c.pos
+		return c.pos()
 	}
 	return len(c.buf)
 }
@@ -100,33 +110,20 @@ func (c *Coder) Struct(tag Tag, fields func(*Coder)) {
 	if !ok {
 		return
 	}
-	start, end, first := c.start, c.end, c.first
-	pos, next := c.pos, c.next
-	c.start, c.end, c.first = pos-len(inside), pos, len(c.skipped)
-	c.advance(c.start)
-	fields(c)
-	if c.next != 0 {
-		c.leave()
+	if c.depth == MaxDepth {
+		c.stop(tooDeep(tag, c.pos()-len(inside)-headerSize))
+		return
 	}
+	rest, start, end, first := c.rest, c.start, c.end, c.first
+	c.end = c.pos()
+	c.rest, c.start, c.first = inside, c.end-len(inside), len(c.skipped)
+	c.depth++
+	fields(c)
+	c.leave()
 	if c.err == nil {
 		c.skipped = c.skipped[:c.first]
-		c.start, c.end, c.first = start, end, first
-		c.pos, c.next = pos, next
-	}
-}
-
-// advance moves to the item at pos.
-func (c *Coder) advance(pos int) {
-	c.pos, c.next = pos, 0
-	if pos < c.end {
-		c.next = header(binary.BigEndian.Uint64(c.buf[pos:]))
-	}
-}
-
-// leave looks at what is left unread at the end of a structure.
-func (c *Coder) leave() {
-	for c.next != 0 {
-		c.skip()
+		c.rest, c.start, c.end, c.first = rest, start, end, first
+		c.depth--
 	}
 }
 
@@ -135,12 +132,16 @@ func (c *Coder) Present(tag Tag, present bool) bool {
 	if !c.reading {
 		return present
 	}
-	return c.find(tag) < c.end
+	return c.find(tag) != 0
 }
 
 // Next is the tag of the next field in the structure being read, false at its end and when writing.
 func (c *Coder) Next() (Tag, bool) {
-	return c.next.tag(), c.reading && c.next != 0
+	if !c.reading {
+		return 0, false
+	}
+	h := c.peek()
+	return h.tag(), h != 0
 }
 
 // TypeOf is the type of a field that is about to be read, 0 where it is absent and when writing.
@@ -148,143 +149,93 @@ func (c *Coder) TypeOf(tag Tag) Type {
 	if !c.reading {
 		return 0
 	}
-	at := c.find(tag)
-	if at >= c.end {
-		return 0
-	}
-	return header(binary.BigEndian.Uint64(c.buf[at:])).typ()
+	return c.find(tag).typ()
 }
 
-// find is the offset of the first sibling with that tag from here on, mostly the next one, or the structure's end.
-func (c *Coder) find(tag Tag) int {
-	if c.next.tag() == tag {
-		return c.pos
+// extend makes the message n bytes longer and returns those.
+func (c *Coder) extend(n int) []byte {
+	at := len(c.buf)
+	if n > cap(c.buf)-at {
+		c.outgrow(n)
 	}
-	at := c.end
-	if c.next != 0 {
-		at = c.seek(tag, c.pos, c.end)
-	}
-	if at == c.end && len(c.skipped) > c.first && slices.Contains(c.skipped[c.first:], tag) {
-		c.Fail(tag, "out of order")
-	}
-	return at
+	c.buf = c.buf[:at+n]
+	return c.buf[at:]
 }
 
-// seek is the offset of the first item with that tag between two items of a structure, or the end.
-func (c *Coder) seek(tag Tag, at, end int) int {
-	for at < end {
-		h := header(binary.BigEndian.Uint64(c.buf[at:]))
-		if h.tag() == tag {
-			return at
-		}
-		at += headerSize + padded(h.length())
-	}
-	return end
-}
-
-// read moves behind the field and returns its value, without padding.
-func (c *Coder) read(tag Tag, typ Type) ([]byte, bool) {
-	if c.next.tag() != tag && !c.skipTo(tag) {
-		return nil, false
-	}
-	if c.next.typ() != typ {
-		c.Fail(tag, "type %v, not %v", c.next.typ(), typ)
-		return nil, false
-	}
-	start, length := c.pos+headerSize, c.next.length()
-	c.advance(start + padded(length))
-	return c.buf[start : start+length : start+length], true
-}
-
-// skipTo passes over the fields before the one with that tag.
-func (c *Coder) skipTo(tag Tag) bool {
-	at := c.find(tag)
-	if at >= c.end {
-		c.Fail(tag, "missing")
-	}
-	for c.pos < at && c.next != 0 {
-		c.skip()
-	}
-	return c.err == nil
-}
-
-// skip passes over one field that nobody asked for.
-func (c *Coder) skip() {
-	tag, passed := c.next.tag(), c.skipped[c.first:]
-	known := slices.Contains(passed, tag)
-	switch {
-	case !known && c.seek(tag, c.start, c.pos) < c.pos:
-		c.Fail(tag, "more than one")
-	case c.Strict:
-		c.Fail(tag, "unexpected field")
-	case !known && len(passed) == maxSkipped:
-		c.Fail(tag, "too many unknown fields")
-	case !known:
-		c.skipped = append(c.skipped, tag)
-	}
-	if c.err == nil {
-		c.advance(c.pos + headerSize + padded(c.next.length()))
-	}
+// outgrow moves the message to a larger array.
+func (c *Coder) outgrow(n int) {
+	old := c.buf
+	c.buf = append(make([]byte, 0, max(2*cap(old), len(old)+n, firstRoom)), old...)
+	clear(old)
 }
 
 // open writes an item's header with a length that close fills in.
 func (c *Coder) open(tag Tag, typ Type) int {
-	c.head(tag, typ, 0)
+	binary.BigEndian.PutUint64(c.extend(headerSize), uint64(head(tag, typ, 0)))
 	return len(c.buf)
 }
 
+// close is for values of whole eight bytes, which need no padding.
 func (c *Coder) close(at int) {
-	length := len(c.buf) - at
-	binary.BigEndian.PutUint32(c.buf[at-4:], uint32(length))
-	c.pad(length)
+	binary.BigEndian.PutUint32(c.buf[at-4:], uint32(len(c.buf)-at))
 }
 
-func (c *Coder) pad(length int) {
-	var zeros [8]byte
-	c.buf = append(c.buf, zeros[:padded(length)-length]...)
-}
-
-// head writes the header of a value whose length is known.
-func (c *Coder) head(tag Tag, typ Type, length int) {
-	c.buf = binary.BigEndian.AppendUint64(c.buf, uint64(head(tag, typ, length)))
-}
-
-// word is a value of four bytes.
-func (c *Coder) word(tag Tag, typ Type, v uint32) uint32 {
-	if !c.reading {
-		c.head(tag, typ, 4)
-		c.buf = binary.BigEndian.AppendUint64(c.buf, uint64(v)<<32)
-	} else if c.next == head(tag, typ, 4) { // as it should be, without a detour
-		v = binary.BigEndian.Uint32(c.buf[c.pos+headerSize:])
-		c.advance(c.pos + 2*headerSize)
-	} else if b, ok := c.read(tag, typ); ok {
-		return binary.BigEndian.Uint32(b)
+// value writes an item and returns the room for its value, behind which the padding is done.
+func (c *Coder) value(tag Tag, typ Type, length int) []byte {
+	room := padded(length)
+	b := c.extend(headerSize + room)
+	binary.BigEndian.PutUint64(b, uint64(head(tag, typ, length)))
+	if room > length {
+		binary.BigEndian.PutUint64(b[room:], 0)
 	}
-	return v
+	return b[headerSize:]
 }
 
-// long is a value of eight bytes.
-func (c *Coder) long(tag Tag, typ Type, v uint64) uint64 {
+// The bits that must be zero in the eight bytes of a value with its padding.
+const (
+	inEight uint64 = 0
+	inFour  uint64 = 1<<32 - 1
+	inOne   uint64 = ^uint64(1) // Boolean
+)
+
+// eight is a value of at most eight bytes, with its padding.
+func (c *Coder) eight(h header, zero, v uint64) uint64 {
 	if !c.reading {
-		c.head(tag, typ, 8)
-		c.buf = binary.BigEndian.AppendUint64(c.buf, v)
-	} else if b, ok := c.read(tag, typ); ok {
-		return binary.BigEndian.Uint64(b)
+		b := c.extend(2 * headerSize)
+		binary.BigEndian.PutUint64(b[headerSize:], v)
+		binary.BigEndian.PutUint64(b, uint64(h))
+		return v
+	}
+	if b := c.rest; len(b) >= 2*headerSize && header(binary.BigEndian.Uint64(b)) == h {
+		if w := binary.BigEndian.Uint64(b[headerSize:]); w&zero == 0 { // as it should be, without a detour
+			c.rest = b[2*headerSize:]
+			return w
+		}
+	}
+	if b, ok := c.read(h.tag(), h.typ()); ok {
+		var w [8]byte
+		copy(w[:], b)
+		return binary.BigEndian.Uint64(w[:])
 	}
 	return v
 }
 
 // Int is an Integer.
-func (c *Coder) Int(tag Tag, v *int32) { *v = int32(c.word(tag, TypeInteger, uint32(*v))) }
+func (c *Coder) Int(tag Tag, v *int32) {
+	*v = int32(c.eight(head(tag, TypeInteger, 4), inFour, uint64(*v)<<32) >> 32)
+}
 
 // Long is a Long Integer.
-func (c *Coder) Long(tag Tag, v *int64) { *v = int64(c.long(tag, TypeLongInteger, uint64(*v))) }
+func (c *Coder) Long(tag Tag, v *int64) {
+	*v = int64(c.eight(head(tag, TypeLongInteger, 8), inEight, uint64(*v)))
+}
 
 // Big is a Big Integer: two's complement, in a multiple of eight bytes.
 func (c *Coder) Big(tag Tag, v *big.Int) {
 	if !c.reading {
 		at := c.open(tag, TypeBigInteger)
-		c.buf = appendBig(c.buf, v)
+		b := appendBig(nil, v)
+		copy(c.extend(len(b)), b)
 		c.close(at)
 	} else if b, ok := c.read(tag, TypeBigInteger); ok {
 		readBig(v, b)
@@ -292,7 +243,9 @@ func (c *Coder) Big(tag Tag, v *big.Int) {
 }
 
 // Enum is an Enumeration.
-func Enum[T ~uint32](c *Coder, tag Tag, v *T) { *v = T(c.word(tag, TypeEnumeration, uint32(*v))) }
+func Enum[T ~uint32](c *Coder, tag Tag, v *T) {
+	*v = T(c.eight(head(tag, TypeEnumeration, 4), inFour, uint64(*v)<<32) >> 32)
+}
 
 // Bool is a Boolean.
 func (c *Coder) Bool(tag Tag, v *bool) {
@@ -300,15 +253,13 @@ func (c *Coder) Bool(tag Tag, v *bool) {
 	if *v {
 		n = 1
 	}
-	*v = c.long(tag, TypeBoolean, n) == 1
+	*v = c.eight(head(tag, TypeBoolean, 8), inOne, n) == 1
 }
 
 // Text is a Text String. It is kept as it came: what a server sends need not be the UTF-8 it should be.
 func (c *Coder) Text(tag Tag, v *string) {
 	if !c.reading {
-		c.head(tag, TypeTextString, len(*v))
-		c.buf = append(c.buf, *v...)
-		c.pad(len(*v))
+		copy(c.value(tag, TypeTextString, len(*v)), *v)
 	} else if b, ok := c.read(tag, TypeTextString); ok {
 		*v = string(b)
 	}
@@ -322,9 +273,7 @@ func (c *Coder) TextBytes(tag Tag, v *[]byte) { c.bytes(tag, TypeTextString, v) 
 
 func (c *Coder) bytes(tag Tag, typ Type, v *[]byte) {
 	if !c.reading {
-		c.head(tag, typ, len(*v))
-		c.buf = append(c.buf, *v...)
-		c.pad(len(*v))
+		copy(c.value(tag, typ, len(*v)), *v)
 	} else if b, ok := c.read(tag, typ); ok {
 		*v = b
 	}
@@ -332,14 +281,20 @@ func (c *Coder) bytes(tag Tag, typ Type, v *[]byte) {
 
 // Time is a Date-Time, in seconds.
 func (c *Coder) Time(tag Tag, v *time.Time) {
-	if s := c.long(tag, TypeDateTime, uint64(v.Unix())); c.reading && c.err == nil {
+	h := head(tag, TypeDateTime, 8)
+	if !c.reading {
+		c.eight(h, inEight, uint64(v.Unix()))
+	} else if s := c.eight(h, inEight, 0); c.err == nil {
 		*v = time.Unix(int64(s), 0).UTC()
 	}
 }
 
 // TimeExtended is a Date-Time Extended, in microseconds.
 func (c *Coder) TimeExtended(tag Tag, v *time.Time) {
-	if s := c.long(tag, TypeDateTimeExtended, uint64(v.UnixMicro())); c.reading && c.err == nil {
+	h := head(tag, TypeDateTimeExtended, 8)
+	if !c.reading {
+		c.eight(h, inEight, uint64(v.UnixMicro()))
+	} else if s := c.eight(h, inEight, 0); c.err == nil {
 		*v = time.UnixMicro(int64(s)).UTC()
 	}
 }
@@ -349,7 +304,8 @@ func (c *Coder) Interval(tag Tag, v *time.Duration) {
 	if *v < 0 || *v/time.Second > math.MaxUint32 {
 		c.Fail(tag, "an interval of %v", *v)
 	}
-	*v = time.Duration(c.word(tag, TypeInterval, uint32(*v/time.Second))) * time.Second
+	seconds := c.eight(head(tag, TypeInterval, 4), inFour, uint64(*v/time.Second)<<32) >> 32
+	*v = time.Duration(seconds) * time.Second
 }
 
 // Value is an item of any type.
@@ -358,27 +314,13 @@ func (c *Coder) Value(tag Tag, v *Value) {
 		if !v.Type.takes(len(v.Data)) {
 			c.Fail(tag, "%s", v.Type.refuse(len(v.Data)))
 		}
-		c.head(tag, v.Type, len(v.Data))
-		c.buf = append(c.buf, v.Data...)
-		c.pad(len(v.Data))
+		copy(c.value(tag, v.Type, len(v.Data)), v.Data)
 		return
 	}
 	typ := c.TypeOf(tag)
-	if b, ok := c.read(tag, typ); ok {
+	if b, ok := c.whole(tag, typ); ok {
 		*v = Value{Type: typ, Data: b}
 	}
-}
-
-// count is how many items with that tag stand side by side from the first on.
-func (c *Coder) count(tag Tag) (n int) {
-	for at := c.find(tag); at < c.end; n++ {
-		h := header(binary.BigEndian.Uint64(c.buf[at:]))
-		if h.tag() != tag {
-			break
-		}
-		at += headerSize + padded(h.length())
-	}
-	return n
 }
 
 // Optional is a field that is left out when it has its type's zero value:
@@ -401,12 +343,11 @@ func List[T any](c *Coder, tag Tag, list *[]T, field func(*Coder, Tag, *T)) {
 		}
 		return
 	}
-	*list = slices.Grow((*list)[:0], c.count(tag))
-	for more := c.Present(tag, false); more && c.err == nil; {
+	n := c.count(tag)
+	*list = slices.Grow((*list)[:0], n)
+	for i := 0; i < n && c.err == nil; i++ {
 		var v T
 		*list = append(*list, v)
-		field(c, tag, &(*list)[len(*list)-1])
-		next, ok := c.Next()
-		more = ok && next == tag
+		field(c, tag, &(*list)[i])
 	}
 }

@@ -9,8 +9,8 @@
 //		ttlv.Enum(c, ttlv.TagNameType, &n.Type)
 //	}
 //
-// Reading happens in two steps. [Check] walks the whole message once and proves every length, type, padding byte and
-// depth; what follows can then trust the lengths it meets. Nothing is allocated on the word of a length field.
+// Reading trusts nothing: every length, type, padding byte and depth is checked on the way, also of what is skipped, and
+// nothing is allocated on the word of a length field. What a Coder reads whole is what [Check] finds well formed.
 //
 // Byte Strings and [Value]s that were read alias the message: it belongs to whoever decoded it, and clearing its bytes
 // clears them.
@@ -50,21 +50,22 @@ func (t Type) String() string {
 	return fmt.Sprintf("type 0x%02X", uint8(t))
 }
 
-// takes tells whether a value of the type may have that length (section 9.1.1.3).
+// lengths are what the types' values may have (section 9.1.1.3): those whose bits under mask are want.
+var lengths = [16]struct{ mask, want uint32 }{
+	{0, 1},        // none
+	TypeStructure: {7, 0}, TypeBigInteger: {7, 0}, TypeTextString: {0, 0}, TypeByteString: {0, 0},
+	TypeInteger: {^uint32(0), 4}, TypeEnumeration: {^uint32(0), 4}, TypeInterval: {^uint32(0), 4},
+	TypeLongInteger: {^uint32(0), 8}, TypeBoolean: {^uint32(0), 8}, TypeDateTime: {^uint32(0), 8}, TypeDateTimeExtended: {^uint32(0), 8},
+	{0, 1},
+	{0, 1},
+	{0, 1},
+	{0, 1},
+}
+
+// takes tells whether a value of the type may have that length.
 func (t Type) takes(length int) bool {
-	switch t {
-	case TypeInteger, TypeEnumeration, TypeInterval:
-		return length == 4
-	case TypeLongInteger, TypeBoolean, TypeDateTime, TypeDateTimeExtended:
-		return length == 8
-	case TypeTextString, TypeByteString:
-		return true
-	case TypeStructure:
-		return length%8 == 0
-	case TypeBigInteger:
-		return length%8 == 0 && length > 0
-	}
-	return false
+	l := lengths[t%16]
+	return uint32(length)&l.mask == l.want && t < 16 && (length > 0 || t != TypeBigInteger)
 }
 
 // refuse says in words why a value of the type cannot have that length.

@@ -75,9 +75,6 @@ func (v Value) Struct(version uint16, fields func(*Coder)) error {
 	if v.Type != TypeStructure {
 		return &Error{Reason: "type " + v.Type.String() + ", not Structure"}
 	}
-	if err := checkItems(v.Data, 0, len(v.Data), 0); err != nil {
-		return err
-	}
 	c := Coder{Version: version}
 	return c.decode(v.Data, fields)
 }
