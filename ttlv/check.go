@@ -109,6 +109,5 @@ func (h header) size() uint64 { return headerSize + (uint64(uint32(h))+7)&^7 }
 
 // fits tells whether the value may have that length, and these as its last eight bytes, padding included.
 func (h header) fits(last uint64) bool {
-	padding := uint64(1)<<(-uint32(h)%8*8) - 1
-	return h.typ().takes(h.length()) && last&padding == 0 && (last <= 1 || h.typ() != TypeBoolean)
+	return h.typ().takes(h.length()) && last&(1<<(-h%8*8)-1) == 0 && (last <= 1 || h.typ() != TypeBoolean)
 }

@@ -50,22 +50,29 @@ func (t Type) String() string {
 	return fmt.Sprintf("type 0x%02X", uint8(t))
 }
 
-// lengths are what the types' values may have (section 9.1.1.3): those whose bits under mask are want.
-var lengths = [16]struct{ mask, want uint32 }{
-	{0, 1},        // none
-	TypeStructure: {7, 0}, TypeBigInteger: {7, 0}, TypeTextString: {0, 0}, TypeByteString: {0, 0},
-	TypeInteger: {^uint32(0), 4}, TypeEnumeration: {^uint32(0), 4}, TypeInterval: {^uint32(0), 4},
-	TypeLongInteger: {^uint32(0), 8}, TypeBoolean: {^uint32(0), 8}, TypeDateTime: {^uint32(0), 8}, TypeDateTimeExtended: {^uint32(0), 8},
-	{0, 1},
-	{0, 1},
-	{0, 1},
-	{0, 1},
+// lengths are those that a value of each type may have (section 9.1.1.3): the bits under mask are want.
+var lengths = [...]struct{ mask, want uint32 }{
+	0:                    {0, 1}, // no type, and so no length
+	TypeStructure:        {7, 0},
+	TypeInteger:          {^uint32(0), 4},
+	TypeLongInteger:      {^uint32(0), 8},
+	TypeBigInteger:       {7, 0},
+	TypeEnumeration:      {^uint32(0), 4},
+	TypeBoolean:          {^uint32(0), 8},
+	TypeTextString:       {0, 0},
+	TypeByteString:       {0, 0},
+	TypeDateTime:         {^uint32(0), 8},
+	TypeInterval:         {^uint32(0), 4},
+	TypeDateTimeExtended: {^uint32(0), 8},
 }
 
 // takes tells whether a value of the type may have that length.
 func (t Type) takes(length int) bool {
-	l := lengths[t%16]
-	return uint32(length)&l.mask == l.want && t < 16 && (length > 0 || t != TypeBigInteger)
+	if int(t) >= len(lengths) || length == 0 && t == TypeBigInteger {
+		return false
+	}
+	l := &lengths[t]
+	return uint32(length)&l.mask == l.want
 }
 
 // refuse says in words why a value of the type cannot have that length.
