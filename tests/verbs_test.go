@@ -13,6 +13,10 @@ func TestOtherVerbs(t *testing.T) {
 			s := kind.start(t)
 			session := helper{configs: []string{s.config}}.session(t)
 			t.Run("key pairs", func(t *testing.T) { pairStory(t, session.ask) })
+			for _, version := range []string{"1.4", "2.0"} { // which differ in what PyKMIP lets a new object record
+				h := helper{configs: []string{s.config}}.with(t, "kmip_version = "+version).inProject("red")
+				t.Run("a project's key pairs, "+version, func(t *testing.T) { projectPairStory(t, h) })
+			}
 			t.Run("lists", func(t *testing.T) { listStory(t, session.ask) })
 			t.Run("metadata", func(t *testing.T) { metadataStory(t, session.ask) })
 			t.Run("consumers", func(t *testing.T) { consumerStory(t, session.ask, kind.name == "mock") })
@@ -32,6 +36,20 @@ func pairStory(t *testing.T, ask asker) {
 		require.NotEmpty(t, half.Value)
 		remove(t, ask, id)
 	}
+}
+
+func projectPairStory(t *testing.T, h helper) {
+	session := h.session(t)
+	for _, name := range []string{"a pair", "Schlüsselpaar"} {
+		r := h.ask(t, "create_key_pair", args{"algorithm": "RSA", "length": 2048, "name": name})
+		require.Nil(t, r.Error)
+		for _, id := range []string{r.Result.PrivateKeyID, r.Result.PublicKeyID} {
+			require.Equal(t, name, get(t, session.ask, id).Name)
+			requireKind(t, h.inProject("blue").ask(t, "get_key", args{"key_id": id}), "not_found")
+			remove(t, session.ask, id)
+		}
+	}
+	require.Zero(t, session.end(t))
 }
 
 func listStory(t *testing.T, ask asker) {

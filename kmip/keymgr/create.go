@@ -130,9 +130,11 @@ type adder func(b *kmip.Batch, described kmip.Attributes) func() (string, error)
 func (m *Manager) make(ctx context.Context, d *description, activate bool, add adder) (keyID string, err error) {
 	var id string
 	var active error
-	err = m.once(ctx, d, func() (err error) {
-		id, active, err = m.makeFitting(ctx, d, activate, add)
-		return err
+	err = m.once(ctx, d, func() error {
+		return m.fitting(&d.record, func() (err error) {
+			id, active, err = m.makeOnce(ctx, d, activate, add)
+			return err
+		})
 	}, func() (bool, error) {
 		id, err = m.identify(ctx, d.name)
 		active = kmip.ErrNotRun
@@ -155,21 +157,21 @@ func (d *description) keyID(id string) string {
 	return d.name
 }
 
-// makeFitting makes an object. What a server refused is tried once more with the record in its plainest form, which one
-// may take that has trouble with several instances of an attribute, as PyKMIP's has in 2.0, or with text beyond ASCII.
-func (m *Manager) makeFitting(ctx context.Context, d *description, activate bool, add adder) (id string, active, err error) {
-	id, active, err = m.makeOnce(ctx, d, activate, add)
-	several := len(d.record.attributes()) > 1
-	if m.single || !isRefused(err) || (!several && d.record.isASCII()) {
-		return id, active, err
+// fitting has something made that records this. What a server refused is tried once more with the record in its plainest
+// form, which one may take that has trouble with several instances of an attribute, as PyKMIP's has in 2.0, or with text
+// beyond ASCII.
+func (m *Manager) fitting(r *record, try func() error) error {
+	err := try()
+	if m.single || !isRefused(err) || r.isPlain() {
+		return err
 	}
 	m.single = true
-	id, active, again := m.makeOnce(ctx, d, activate, add)
-	m.single = again == nil && d.record.isASCII() // and so from now on, where the instances were the trouble
+	again := try()
+	m.single = again == nil && r.isASCII() // and so from now on, where the instances were the trouble
 	if isRefused(again) {
-		return "", nil, err
+		return err
 	}
-	return id, active, again
+	return again
 }
 
 // makeOnce makes an object and has it activated in the same round trip. The second result is how that went.

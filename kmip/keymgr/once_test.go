@@ -102,3 +102,39 @@ func TestUnknown(t *testing.T) {
 	require.True(t, e.MaybeExecuted)
 	require.Regexp(t, "under the Name [0-9a-f-]{36}$", e.Message)
 }
+
+// TestPlainestRecord has whatever can be made be refused once, for which the record may be the reason, and made after all
+// with a record in one instance of its attribute.
+func TestPlainestRecord(t *testing.T) {
+	create := &protocol.CreateKey{Algorithm: "EC", Length: 256, Name: "name"}
+	for operation, act := range map[kmip.Operation]func(b *bench) string{
+		kmip.OpCreate:   func(b *bench) string { return b.create(alice, 256) },
+		kmip.OpRegister: func(b *bench) string { return b.store(alice, passphrase()) },
+		kmip.OpCreateKeyPair: func(b *bench) string {
+			pair, err := b.CreateKeyPair(context.Background(), alice, create)
+			require.NoError(b.t, err)
+			require.Equal(b.t, 1, b.records(pair.PublicKeyID))
+			return pair.PrivateKeyID
+		},
+	} {
+		t.Run(operation.String(), func(t *testing.T) {
+			b := start(t, setting{keymgr: isolating()})
+			b.server.Inject(mock.Fault{Operation: operation, Action: mock.Fail, Reason: kmip.InvalidField})
+			id := act(b)
+			require.Equal(t, 1, b.records(id))
+			require.NotEmpty(t, b.get(alice, id).Name)
+			_, err := b.GetKey(context.Background(), bob, &protocol.GetKey{KeyID: id})
+			require.Equal(t, protocol.NotFound, kind(err))
+		})
+	}
+}
+
+// records counts the instances of Application Specific Information that an object has.
+func (b *bench) records(id string) int {
+	b.t.Helper()
+	client := kmip.NewClient(b.server.Client())
+	defer client.Close()
+	got, err := kmip.Do(context.Background(), client, &kmip.GetAttributes{UniqueIdentifier: id})
+	require.NoError(b.t, err)
+	return len(got.Attributes.Applications())
+}

@@ -16,13 +16,12 @@ func (m *Manager) CreateKeyPair(ctx context.Context, who *protocol.Context, args
 		return nil, err
 	}
 	private, public := m.describe(who, args.Name, args.Expiration), m.describe(who, args.Name, args.Expiration)
-	made := new(kmip.CreateKeyPairResponse)
+	var made *kmip.CreateKeyPairResponse
 	err = m.once(ctx, private, func() error {
-		answer, err := kmip.Do(ctx, m.client, m.pairRequest(s, private, public))
-		if err == nil {
-			made = answer
-		}
-		return err
+		return m.fitting(&private.record, func() (err error) { // the public key's record says the same
+			made, err = kmip.Do(ctx, m.client, m.pairRequest(s, private, public))
+			return err
+		})
 	}, func() (there bool, err error) {
 		made, err = m.identifyPair(ctx, private, public)
 		return made != nil, err

@@ -80,6 +80,9 @@ func ascii(text string) string {
 	return b.String()
 }
 
+// isPlain tells whether the record has no form that more servers would take.
+func (r *record) isPlain() bool { return len(r.attributes()) <= 1 && r.isASCII() }
+
 // isASCII tells whether the record has no character that a server may stumble over.
 func (r *record) isASCII() bool {
 	for _, f := range r.fields() {
