@@ -21,6 +21,7 @@ subclass                    wants besides: the service token, names, domains
 ... without an auth_token   the same, with the token of its auth plugin if that
                             has one
 castellan's credentials     {"castellan": {"type": ..., and its fields}}
+... a KeystoneToken         project_id beside it: the project that it is for
 anything else               nothing: KeyManagerError
 ==========================  ===================================================
 
@@ -66,7 +67,10 @@ def to_dict(context, conf):
     for cls, name, fields in _CREDENTIALS:
         if isinstance(context, cls):
             credential = {field: getattr(context, field) for field in fields}
-            return {'castellan': dict(credential, type=name)}
+            told = {'castellan': dict(credential, type=name)}
+            if name == 'keystone_token':
+                told['project_id'] = context.project_id
+            return told
     if not callable(getattr(context, 'to_dict', None)):
         raise exception.KeyManagerError(
             reason='%s is no context' % type(context).__name__)

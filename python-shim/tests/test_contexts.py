@@ -138,10 +138,33 @@ def test_plugin_trusts_what_the_service_trusts(conf):
 ])
 def test_credentials(conf, credential, fields):
     made = contexts.to_dict(credential, conf)
-    assert list(made) == ['castellan']
+    beside = {'project_id': 'p'} if fields['type'] == 'keystone_token' else {}
+    assert made == dict(beside, castellan=made['castellan'])
     assert fields.items() <= made['castellan'].items()
     kept = {name.lstrip('_') for name in vars(credential)}
     assert set(made['castellan']) == kept | {'type'}
+
+
+def test_whose_keys_a_credential_sees(mock, mode, tmp_path):
+    """In standalone mode: a KeystoneToken its project's, the others all."""
+    manager = conftest.make_manager(tmp_path, mock.options(mode))
+    ours, theirs, without = [
+        keystone_token.KeystoneToken('t', project_id=project)
+        for project in ('ours', 'theirs', None)]
+    user = context.RequestContext(project_id='ours', overwrite=False)
+    key_id = manager.create_key(ours, 'AES', 256)
+    for sees in (ours, user, without, token.Token('t'), None,
+                 password.Password('u', 'pw'),
+                 keystone_password.KeystonePassword('pw', project_name='x')):
+        assert manager.get(sees, key_id).id == key_id
+    for call in manager.get, manager.copy, manager.delete:
+        with pytest.raises(exception.ManagedObjectNotFoundError):
+            call(theirs, key_id)
+    own = manager.create_key(without, 'AES', 256)
+    with pytest.raises(exception.ManagedObjectNotFoundError):
+        manager.get(ours, own)
+    for made in key_id, own:
+        manager.delete(None, made)
 
 
 @pytest.mark.parametrize('thing', ['admin', object(), {}, 1])
