@@ -333,8 +333,7 @@ func TestRealLogins(t *testing.T) {
 	byID := s.NewApplication(t, u, keystonetest.Fields{})
 	gone := s.NewApplication(t, u, keystonetest.Fields{})
 	s.Call(t, http.MethodDelete, "/users/"+u.ID+"/application_credentials/"+gone.ID, nil, nil)
-	past := s.NewApplication(t, u, keystonetest.Fields{"expires_at": time.Now().Add(time.Second).UTC().Format("2006-01-02T15:04:05.000000")})
-	time.Sleep(time.Second)
+	past := s.NewExpiredApplication(t, u)
 	application := func(a keystonetest.Application) func(*Config) {
 		return func(c *Config) {
 			*c = Config{

@@ -250,6 +250,11 @@ func (r *realm) withoutToken() []caller {
 		refused("an empty token", args{"auth_token": "", "user_id": r.alice.ID}),
 		served("no context", func() args { return nil }),
 		served("alice's name without a token", func() args { return with(about(r.alice, ""), args{"is_admin": true}) }),
+		{name: "no context, tokenless = service by an application credential", want: stranger, as: func(t *testing.T, c *caller) args {
+			a := r.ks.NewApplication(t, c.is(r.cinder), keystonetest.Fields{})
+			c.helper = r.helper.serving(t, r.application(t, "kmip_service_user", a))
+			return nil
+		}},
 		{name: "a token of alice's, tokenless = service", want: insider, as: func(t *testing.T, c *caller) args {
 			c.helper = r.asked
 			return r.context(t, c.is(r.alice))
@@ -305,6 +310,9 @@ func (r *realm) fromCastellan() []caller {
 		row("Token of alice's", insider, r.alice, func(t *testing.T) args {
 			return args{"type": "token", "token": r.ks.Token(t, r.alice)}
 		}),
+		{name: "castellan: Token of bob's, and alice's project beside it", want: stranger, as: func(t *testing.T, c *caller) args {
+			return args{"castellan": args{"type": "token", "token": r.ks.Token(t, c.is(r.bob))}, "project_id": r.alice.ProjectID}
+		}},
 		row("Token, garbage", always("forbidden"), r.alice, func(*testing.T) args { return args{"type": "token", "token": "garbage"} }),
 		row("Token, empty", always("forbidden"), r.alice, func(*testing.T) args { return args{"type": "token", "token": ""} }),
 		row("Password, which is not Keystone's", always("forbidden"), r.alice, func(*testing.T) args {

@@ -18,6 +18,10 @@ func (r *realm) stories(t *testing.T) {
 	t.Run("a volume is transferred", r.transfer)
 	t.Run("one-shots", r.oneShots)
 	t.Run("check", r.check)
+	t.Run("a server that asks for a user name besides", r.userName)
+	t.Run("a server with an application credential", r.serverApplication)
+	t.Run("a server whose own token runs out", r.serverToken)
+	t.Run("Keystone is slow for the helper", r.slowLogin)
 	t.Run("a revoked token is noticed when the cache says so", r.revocation)
 	t.Run("what it costs", r.cost)
 	t.Run("a session gets another token for its own identities", r.renewal)
@@ -103,6 +107,63 @@ func (r *realm) check(t *testing.T) {
 	o = r.helper.run(t, "", "check")
 	require.Equal(t, 2, o.status)
 	require.Contains(t, o.stdout, "tokenless")
+}
+
+// userName is refused where it is not the server's, whoever the token is from.
+func (r *realm) userName(t *testing.T) {
+	s := startMock(t, "--keystone", r.identity(t, "keystone_authtoken", r.kms), "--user", "fred:p")
+	alice := helper{configs: []string{s.config}}.under(r.context(t, r.alice))
+	createStory(t, alice.with(t, "username = fred", "password = p").ask, 256, "active")
+	for says, h := range map[string]helper{
+		"wrong user name":       alice.with(t, "username = fred", "password = q"),
+		"Username and Password": alice.with(t, "username = ", "password = "),
+	} {
+		failure := h.ask(t, "list_keys", args{}).Error
+		require.NotNil(t, failure, says)
+		require.Equal(t, "forbidden", failure.Kind)
+		require.Contains(t, failure.Message, says)
+	}
+}
+
+// serverApplication: that the server's identity expired says nothing about the caller.
+func (r *realm) serverApplication(t *testing.T) {
+	alice := func(a keystonetest.Application) helper {
+		s := startMock(t, "--keystone", r.application(t, "keystone_authtoken", a))
+		return helper{configs: []string{s.config}}.under(r.context(t, r.alice))
+	}
+	createStory(t, alice(r.ks.NewApplication(t, r.kms, keystonetest.Fields{})).ask, 256, "active")
+	requireKind(t, alice(r.ks.NewExpiredApplication(t, r.kms)).ask(t, "list_keys", args{}), "unavailable")
+}
+
+// serverToken is renewed before callers are kept out for it.
+func (r *realm) serverToken(t *testing.T) {
+	alice, another := r.context(t, r.alice), r.context(t, r.alice)
+	s := startMock(t, "--keystone", r.identity(t, "keystone_authtoken", r.kms))
+	session := helper{configs: []string{s.config}}.session(t)
+	r.ks.Override(t, "token/expiration", "2")
+	session.helper.context = alice
+	require.Nil(t, session.ask(t, "list_keys", args{}).Error)
+	time.Sleep(2100 * time.Millisecond)
+	session.helper.context = another // which the server must ask about
+	require.Nil(t, session.ask(t, "list_keys", args{}).Error)
+}
+
+// slowLogin is that of a caller without a token: refused for now, and served when Keystone is well again.
+func (r *realm) slowLogin(t *testing.T) {
+	session := r.serviceHelper(t, r.cinder, "http_connect_timeout = 1").session(t)
+	for _, context := range []args{nil, r.password(r.cinder)} {
+		session.helper.context = context
+		r.ks.Pause(t)
+		failure := session.ask(t, "list_keys", args{}).Error
+		r.ks.Resume(t)
+		require.NotNil(t, failure)
+		require.Equal(t, "unavailable", failure.Kind)
+		require.True(t, failure.Retryable)
+		for limit := time.Now().Add(patience); failure != nil; { // one second may be too short for a busy machine
+			require.True(t, time.Now().Before(limit), "%+v", failure)
+			failure = session.ask(t, "list_keys", args{}).Error
+		}
+	}
 }
 
 func (r *realm) revocation(t *testing.T) {

@@ -135,11 +135,26 @@ func (r *realm) identity(t *testing.T, section string, u keystonetest.User, opti
 	return path
 }
 
-// serviceHelper is a helper that has an identity for callers without a token.
-func (r *realm) serviceHelper(t *testing.T, u keystonetest.User) helper {
+// application writes such a file about an application credential.
+func (r *realm) application(t *testing.T, section string, a keystonetest.Application) string {
 	t.Helper()
-	h := r.helper.with(t, "tokenless = service")
-	h.configs = append(h.configs, r.identity(t, "kmip_service_user", u))
+	path := filepath.Join(t.TempDir(), "identity.conf")
+	writeLines(t, path, "["+section+"]", "auth_url = "+r.ks.URL, "auth_type = v3applicationcredential",
+		"application_credential_id = "+a.ID, "application_credential_secret = "+a.Secret)
+	return path
+}
+
+// serviceHelper is a helper that has an identity for callers without a token.
+func (r *realm) serviceHelper(t *testing.T, u keystonetest.User, options ...string) helper {
+	t.Helper()
+	return r.helper.serving(t, r.identity(t, "kmip_service_user", u, options...))
+}
+
+// serving is the helper with [kmip_service_user] for callers without a token.
+func (h helper) serving(t *testing.T, identity string) helper {
+	t.Helper()
+	h = h.with(t, "tokenless = service")
+	h.configs = append(h.configs, identity)
 	return h
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -97,12 +98,17 @@ type made struct{ ID, Name, Secret string }
 
 func (s *Server) make(t testing.TB, token, path, kind string, body Fields) made {
 	t.Helper()
+	m, err := s.tryMake(token, path, kind, body)
+	require.NoError(t, err)
+	return m
+}
+
+func (s *Server) tryMake(token, path, kind string, body Fields) (made, error) {
 	answer := map[string]made{}
 	s.count++
 	body["name"] = fmt.Sprintf("%s-%d", kind, s.count)
 	_, err := s.call(token, http.MethodPost, path, Fields{kind: body}, &answer)
-	require.NoError(t, err)
-	return answer[kind]
+	return answer[kind], err
 }
 
 // NewUser makes a user in a new project.
@@ -185,7 +191,26 @@ type Application struct{ ID, Name, Secret string }
 // NewApplication makes an application credential of the user's. fields may have access_rules and expires_at.
 func (s *Server) NewApplication(t testing.TB, u User, fields Fields) Application {
 	t.Helper()
-	return Application(s.make(t, s.Token(t, u), "/users/"+u.ID+"/application_credentials", "application_credential", fields))
+	return Application(s.make(t, s.Token(t, u), applications(u), "application_credential", fields))
+}
+
+func applications(u User) string { return "/users/" + u.ID + "/application_credentials" }
+
+// NewExpiredApplication makes one and waits until it expires. Keystone makes none that is expired already, so on a busy
+// machine it takes more than one attempt.
+func (s *Server) NewExpiredApplication(t testing.TB, u User) Application {
+	t.Helper()
+	token := s.Token(t, u)
+	for life := time.Second; ; life *= 2 {
+		end := time.Now().Add(life)
+		fields := Fields{"expires_at": end.UTC().Format("2006-01-02T15:04:05.000000")}
+		made, err := s.tryMake(token, applications(u), "application_credential", fields)
+		if err == nil {
+			time.Sleep(time.Until(end))
+			return Application(made)
+		}
+		require.Less(t, life, patience, "%v", err)
+	}
 }
 
 // ApplicationToken logs an application credential in.
