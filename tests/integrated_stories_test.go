@@ -16,6 +16,7 @@ import (
 // stories are what callers do in more than one step. They are part of TestIntegrated, since a Keystone takes its time.
 func (r *realm) stories(t *testing.T) {
 	t.Run("a volume is transferred", r.transfer)
+	t.Run("services", r.services)
 	t.Run("one-shots", r.oneShots)
 	t.Run("check", r.check)
 	t.Run("a server that asks for a user name besides", r.userName)

@@ -249,10 +249,11 @@ def peer(request):
     return request.getfixturevalue(request.param)
 
 
-def run_program(name, *args, timeout=120):
+def run_program(name, *args, told=None, timeout=120):
     """Runs one of tests/programs and returns what it reports, in JSON."""
     done = subprocess.run(
         [sys.executable, os.path.join(HERE, 'programs', name), *args],
+        input=json.dumps(told),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         timeout=timeout)
     assert done.returncode == 0, done.stdout + done.stderr

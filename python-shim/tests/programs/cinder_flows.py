@@ -10,7 +10,14 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What Cinder does with keys, by Cinder's own code, for each cinder.conf."""
+"""What Cinder does with keys, by Cinder's own code, for each configuration.
+
+The arguments are configurations, each the paths of its files joined with ':'.
+Who asks is read from standard input, since it is secret: a JSON list of the
+fields of the contexts of a user, of one of another project, and of the first
+once more, who has what a long job has left: an expired token beside a service
+token.
+"""
 
 import json
 import sys
@@ -42,66 +49,109 @@ def is_id(value):
         return fields.UUIDField().coerce(None, 'encryption_key_id', value)
 
 
-def is_gone(manager, key_id):
-    try:
-        manager.get(None, key_id)
-    except exception.ManagedObjectNotFoundError:
-        return True
-    return False
+def service():
+    """Cinder's own credential. In standalone mode it sees all keys."""
+    return transfer.KeyTransfer(CONF).service_context
 
 
-def volume_key(ctxt, manager):
-    key_id = volume_utils.create_encryption_key(ctxt, manager, 'a type')
-    assert is_id(key_id)
-    key = manager.get(ctxt, key_id)
-    assert (key.bit_length, len(key.get_encoded())) == (256, 32)
-    clone_id = volume_utils.clone_encryption_key(ctxt, manager, key_id)
-    assert is_id(clone_id) != key_id
-    assert manager.get(ctxt, clone_id) == key
-    for _ in range(2):
-        volume_utils.delete_encryption_key(ctxt, manager, key_id)
-    assert is_gone(manager, key_id)
-    volume_utils.delete_encryption_key(ctxt, manager, clone_id)
-    assert is_gone(manager, clone_id)
+def is_hidden(manager, key_id, ctxt):
+    """Whether the key is as if it were not there."""
+    for call in manager.get, manager.delete:
+        try:
+            call(ctxt, key_id)
+            return False
+        except exception.ManagedObjectNotFoundError:
+            pass
+    return True
 
 
-def delete_as_the_service(ctxt, manager):
-    """Cinder's second attempt, with a KeystonePassword."""
-    key_id = volume_utils.create_encryption_key(ctxt, manager, 'a type')
-    with mock.patch.object(manager, 'delete',
-                           side_effect=exception.KeyManagerError):
-        volume_utils.delete_encryption_key(ctxt, manager, key_id)
-    assert is_gone(manager, key_id)
+def is_gone(manager, key_id, *owners):
+    return all(is_hidden(manager, key_id, ctxt)
+               for ctxt in owners + (service(),))
 
 
-def transfer_volume(ctxt, manager):
+def create(ctxt, manager):
+    return is_id(volume_utils.create_encryption_key(ctxt, manager, 'a type'))
+
+
+def volume_key(manager, alice, bob, late):
+    for ctxt in alice, alice.elevated(), late:
+        key_id = create(ctxt, manager)
+        key = manager.get(ctxt, key_id)
+        assert (key.bit_length, len(key.get_encoded())) == (256, 32)
+        clone_id = volume_utils.clone_encryption_key(ctxt, manager, key_id)
+        assert is_id(clone_id) != key_id
+        assert manager.get(alice, clone_id) == key
+        assert is_hidden(manager, key_id, bob)
+        for _ in range(2):
+            volume_utils.delete_encryption_key(ctxt, manager, key_id)
+        assert is_gone(manager, key_id, alice, bob)
+        volume_utils.delete_encryption_key(ctxt, manager, clone_id)
+        assert is_gone(manager, clone_id, alice, bob)
+
+
+def delete_as_the_service(manager, alice, bob, _late):
+    """Cinder's second attempt, with a KeystonePassword.
+
+    It deletes what the service may delete: in standalone mode all keys, in
+    integrated mode those of the service's own project.
+    """
+    integrated = CONF.kmip.mode == 'integrated'
+    theirs = create(alice, manager)
+    key = manager.get(alice, theirs)
+    own = is_id(manager.store(service(), key))
+    refusal = exception.KeyManagerError(reason='Forbidden')
+    with mock.patch.object(manager, 'delete', side_effect=refusal):
+        for key_id in theirs, own:
+            volume_utils.delete_encryption_key(alice, manager, key_id)
+    assert is_gone(manager, own, alice, bob)
+    if integrated:
+        assert manager.get(alice, theirs) == key
+        # The first attempt fails by itself here, since the token is refused.
+        own = manager.store(service(), key)
+        nobody = context.RequestContext(auth_token='garbage', is_admin=False)
+        for key_id in theirs, own:
+            volume_utils.delete_encryption_key(nobody, manager, key_id)
+        assert is_gone(manager, own, bob)
+        assert manager.get(alice, theirs) == key
+        volume_utils.delete_encryption_key(alice, manager, theirs)
+    assert is_gone(manager, theirs, alice, bob)
+
+
+def transfer_volume(manager, alice, bob, _late):
     volume = mock.Mock(id=str(uuid.uuid4()))
-    volume.encryption_key_id = first = volume_utils.create_encryption_key(
-        ctxt, manager, 'a type')
-    key = manager.get(ctxt, first)
-    other = context.RequestContext('u2', uuid.uuid4().hex, is_admin=False)
-    transfer.transfer_create(ctxt, volume, CONF)
-    second = volume.encryption_key_id
-    assert second != first and is_gone(manager, first)
-    transfer.transfer_accept(other, volume, CONF)
-    third = volume.encryption_key_id
-    assert is_id(third) != second and is_gone(manager, second)
-    assert manager.get(other, third) == key
-    volume_utils.delete_encryption_key(other, manager, third)
-    assert is_gone(manager, third)
+    volume.encryption_key_id = create(alice, manager)
+    key = manager.get(alice, volume.encryption_key_id)
+    for step, ctxt, holder in (
+            (transfer.transfer_create, alice, service()),
+            (transfer.transfer_delete, alice, alice),
+            (transfer.transfer_create, alice, service()),
+            (transfer.transfer_accept, bob, bob)):
+        before = volume.encryption_key_id
+        step(ctxt, volume, CONF)
+        after = volume.encryption_key_id
+        assert is_id(after) != before
+        assert is_gone(manager, before, alice, bob)
+        assert manager.get(holder, after) == key
+        for other in alice, bob:
+            assert other is holder or is_hidden(manager, after, other)
+    volume_utils.delete_encryption_key(bob, manager, after)
+    assert is_gone(manager, after, alice, bob)
 
 
 def main():
     CONF.register_opts(loading.get_auth_plugin_conf_options('v3password'),
                        group='keystone_authtoken')
+    contexts = [context.RequestContext(**who) for who in json.load(sys.stdin)]
+    # As cinder-volume gets them from cinder-api; a service token stays behind.
+    contexts[:2] = [context.RequestContext.from_dict(ctxt.to_dict())
+                    for ctxt in contexts[:2]]
+    encryption = types.SimpleNamespace(cipher='aes-xts-plain64', key_size=256)
     done = []
-    for path in sys.argv[1:]:
-        CONF(['--config-file', path], project='cinder')
-        encryption = types.SimpleNamespace(cipher='aes-xts-plain64',
-                                           key_size=256)
+    for files in sys.argv[1:]:
+        CONF(['--config-file=' + path for path in files.split(':')],
+             project='cinder')
         for flow in volume_key, delete_as_the_service, transfer_volume:
-            ctxt = context.RequestContext('u', uuid.uuid4().hex,
-                                          is_admin=False, auth_token='t')
             with mock.patch.object(volume_types, 'is_encrypted',
                                    return_value=True), \
                     mock.patch.object(volume_types,
@@ -109,7 +159,7 @@ def main():
                                       return_value=encryption), \
                     mock.patch.object(objects.snapshot.SnapshotList,
                                       'get_all_for_volume', return_value=[]):
-                flow(ctxt, key_manager.API(CONF))
+                flow(key_manager.API(CONF), *contexts)
             done.append(flow.__name__)
     print(json.dumps(done))
 

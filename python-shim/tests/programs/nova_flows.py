@@ -10,7 +10,12 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""What Nova does with secrets, by Nova's own code, for each nova.conf."""
+"""What Nova does with secrets, by Nova's own code, for each configuration.
+
+The arguments are configurations, each the paths of its files joined with ':'.
+Who asks is read from standard input, since it is secret: a JSON list of the
+fields of a user's context.
+"""
 
 import base64
 import json
@@ -21,6 +26,8 @@ import uuid
 from castellan.common import exception
 from castellan.common.objects import passphrase
 from castellan import key_manager
+from keystoneauth1 import loading
+from keystoneauth1 import service_token
 from oslo_utils import uuidutils
 
 import nova.conf
@@ -31,8 +38,13 @@ CONF = nova.conf.CONF
 
 
 class Plugin(object):
+    """An auth plugin that has the token already."""
+
+    def __init__(self, token):
+        self.token = token
+
     def get_token(self, session):
-        return 'a token'
+        return self.token
 
 
 def new_instance():
@@ -68,19 +80,62 @@ def ephemeral(ctxt):
     manager.delete(ctxt, text_id)
 
 
+def is_refused(flow, ctxt):
+    """Whether Nova sees that the key manager does not let it in."""
+    try:
+        flow(ctxt)
+    except exception.KeyManagerError as e:
+        return 'Forbidden' in str(e) and 'tokenless' in str(e)
+    return False
+
+
+def boot(user, ctxt):
+    """Starting a user's instance with a context that is not the user's."""
+    instance = new_instance()
+    made = crypto.ensure_vtpm_secret(user, instance)
+    try:
+        assert crypto.ensure_vtpm_secret(ctxt, instance) == made
+        assert CONF.kmip.mode == 'standalone'
+    except exception.ManagedObjectNotFoundError:
+        assert CONF.kmip.mode == 'integrated'  # another project's is hidden
+    assert crypto.ensure_vtpm_secret(user, instance) == made
+    crypto.delete_vtpm_secret(user, instance)
+
+
 def main():
     assert CONF.kmip.port == 5696  # registered by nova.conf
+    who = json.load(sys.stdin)[0]
     done = []
-    for path in sys.argv[1:]:
-        CONF(['--config-file', path], project='nova')
-        user = context.RequestContext('u', uuid.uuid4().hex, is_admin=False,
-                                      auth_token='t')
+    for files in sys.argv[1:]:
+        CONF(['--config-file=' + path for path in files.split(':')],
+             project='nova')
+        # The plugin logs in with [service_user], where there is one.
+        plugin = loading.load_auth_from_conf_options(CONF, 'service_user')
+        plugin = plugin or Plugin('a token')
+        user = context.RequestContext(**who)
+        plugged = context.RequestContext(
+            **dict(who, auth_token=None),
+            user_auth_plugin=service_token.ServiceTokenAuthWrapper(
+                Plugin(who['auth_token']), plugin))
         service = context.RequestContext(None, None, is_admin=True,
-                                         user_auth_plugin=Plugin())
+                                         user_auth_plugin=plugin)
+        tokenless = [context.get_admin_context(), None]
+        refused = (CONF.kmip.mode, CONF.kmip.tokenless) == ('integrated',
+                                                            'refuse')
         for flow in vtpm, ephemeral:
-            for ctxt in user, service, context.get_admin_context(), None:
+            for ctxt in (user, context.RequestContext.from_dict(
+                    user.to_dict()), user.elevated(), plugged, service):
                 flow(ctxt)
                 done.append(flow.__name__)
+            for ctxt in tokenless:
+                if refused:
+                    assert is_refused(flow, ctxt)
+                else:
+                    flow(ctxt)
+                done.append(flow.__name__)
+        for ctxt in [service] + ([] if refused else tokenless):
+            boot(user, ctxt)
+            done.append(boot.__name__)
     print(json.dumps(done))
 
 
