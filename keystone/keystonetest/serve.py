@@ -3,10 +3,11 @@
 Run in a directory of its own that holds keystone.conf. Where the directory has no database yet, one is
 made, with keys, the usual roles and the administrator. One process does it all, since importing Keystone is most of the
 cost. Keystone answers one request at a time, since sqlite takes no more; each connection has a thread, since clients open
-some that they do not use at once. It ends when its standard input does.
+some that they do not use at once, or send half a request. It ends when its standard input does.
 """
 
 import gc
+import io
 import os
 import socket
 import socketserver
@@ -60,6 +61,8 @@ def one_at_a_time(app):
     turn = threading.Lock()
 
     def run(environ, start_response):
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(length))  # nobody waits for a body to come
         with turn:
             return app(environ, start_response)
     return run
