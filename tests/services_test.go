@@ -22,6 +22,7 @@ const servicePatience = 3 * time.Minute
 func (r *realm) services(t *testing.T) {
 	needs(t, "/usr/bin/cinder-manage", "cinder-common")
 	needs(t, "/usr/bin/nova-manage", "nova-common")
+	needs(t, "/usr/bin/pip3", "python3-pip")
 	site := installDriver(t)
 	alice, bob := r.context(t, r.alice), r.context(t, r.bob)
 	late := with(about(r.alice, r.expired(t, r.alice)), args{"service_token": r.ks.Token(t, r.cinder)})
