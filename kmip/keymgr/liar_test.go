@@ -39,7 +39,7 @@ func lie(t *testing.T, l liar) *keymgr.Manager {
 		listener.Close()
 		wait.Wait()
 	})
-	return keymgr.New(client, keymgr.Config{ProjectIsolation: true, Timeout: 5 * time.Second})
+	return keymgr.New(client, keymgr.Config{ProjectIsolation: true, Timeout: time.Minute})
 }
 
 func (l liar) serve(listener net.Listener, wait *sync.WaitGroup) {
