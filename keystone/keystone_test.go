@@ -408,16 +408,21 @@ func TestRealOutage(t *testing.T) {
 	u := s.NewUser(t, "member", "service")
 	alice, bob := s.Token(t, u), s.Token(t, s.NewUserIn(t, u.ProjectID, u.ProjectName, "member"))
 	config := identityOf(s, u)
-	config.Timeout, config.CacheTime = time.Second, time.Minute
+	config.Timeout, config.CacheTime = time.Second, time.Hour
 	c := connect(t, config)
-	_, err := c.Validate(t.Context(), bytesOf(alice), nil)
-	require.NoError(t, err)
+	accepts := func(token string) func() bool { // in time, which on a busy machine takes more than one attempt
+		return func() bool {
+			_, err := c.Validate(t.Context(), bytesOf(token), nil)
+			return err == nil
+		}
+	}
+	require.Eventually(t, accepts(alice), 20*time.Second, 50*time.Millisecond)
 	for name, outage := range map[string][2]func(){
 		"slow": {func() { s.Pause(t) }, func() { s.Resume(t) }},
 		"down": {func() { s.Stop() }, func() { s.Restart(t) }},
 	} {
 		outage[0]()
-		_, err = c.Validate(t.Context(), bytesOf(bob), nil)
+		_, err := c.Validate(t.Context(), bytesOf(bob), nil)
 		requireFailure(t, Unavailable, err)
 		_, err = c.Validate(t.Context(), bytesOf("garbage"), nil)
 		requireFailure(t, Unavailable, err)
@@ -429,8 +434,7 @@ func TestRealOutage(t *testing.T) {
 			return err != nil && strings.Contains(err.Error(), TokenRefused.Error())
 		}, 20*time.Second, 50*time.Millisecond, name)
 	}
-	_, err = c.Validate(t.Context(), bytesOf(bob), nil)
-	require.NoError(t, err)
+	require.Eventually(t, accepts(bob), 20*time.Second, 50*time.Millisecond)
 }
 
 // BenchmarkCached is a validation that the cache answers.
