@@ -25,6 +25,7 @@ import atexit
 import itertools
 import json
 import os
+import queue
 import socket
 import subprocess
 import threading
@@ -40,6 +41,9 @@ _MARGIN = 2.0
 _GRACE = 1.0
 # Bytes of an answer: several times what 10,000 objects take.
 _MAX_ANSWER = 256 << 20
+# Bytes to receive at once. For 128 KiB and more malloc may ask the kernel each
+# time, which takes longer than all else that is done here.
+_CHUNK = 64 << 10
 # Seconds. The protocol has no longer deadline.
 _MAX_TIMEOUT = 86400.0
 # Helpers kept for one configuration. Servers get slower with connections.
@@ -52,8 +56,10 @@ _CROWD = 3
 # What may be asked again when nobody knows what became of it.
 _READS = frozenset(['get_key', 'list_keys', 'check'])
 
-# Contexts hold dates at times. json.dumps would make an encoder for each call.
+# Contexts hold dates at times. json.dumps would make an encoder for each call,
+# and json.loads guess at the encoding and look for white space twice.
 _encode = json.JSONEncoder(default=str).encode
+_decode = json.JSONDecoder().raw_decode
 
 _ids = itertools.count(1)
 _running: set = set()
@@ -83,15 +89,18 @@ class _Request(object):
         self.op = op
         self.id = str(next(_ids))
         self.deadline = time.monotonic() + min(timeout, _MAX_TIMEOUT)
-        self._fields = {'version': 1, 'id': self.id, 'op': op,
-                        'context': context, 'args': args}
+        self._context = context
+        self._args = args
 
     def left(self):
         return max(self.deadline - time.monotonic(), 0.001)
 
-    def encode(self):
-        fields = dict(self._fields, deadline_ms=int(self.left() * 1000))
-        line = _encode(fields).encode()
+    def encode(self, seconds):
+        """The request as a line, to be answered within so many seconds."""
+        line = _encode({
+            'version': 1, 'id': self.id, 'op': self.op,
+            'context': self._context, 'args': self._args,
+            'deadline_ms': int(seconds * 1000)}).encode()
         # The brace is an odd byte. Buffers are of even sizes, so no reader
         # stops between it and the line break, and what left anything unread
         # has not had a whole request.
@@ -100,9 +109,11 @@ class _Request(object):
     def decode(self, line):
         """The answer in line, if it is one to this request."""
         try:
-            answer = json.loads(line.decode())
+            text = line.decode()
+            answer, end = _decode(text)
             is_error = isinstance(answer.get('error'), dict)
-            usable = is_error or isinstance(answer.get('result'), dict)
+            usable = text[end:].isspace() and (
+                is_error or isinstance(answer.get('result'), dict))
             # A helper that could not read the request cannot know its id.
             ours = answer.get('id') == self.id or (
                 is_error and answer.get('id') is None)
@@ -165,8 +176,9 @@ class _Helper(object):
     def _send(self, request, last):
         # If the helper closed its end there may still be an answer, on why.
         try:
-            self._socket.settimeout(request.left() + _MARGIN)
-            self._socket.sendall(request.encode())
+            left = request.left()
+            self._socket.settimeout(left + _MARGIN)
+            self._socket.sendall(request.encode(left), socket.MSG_NOSIGNAL)
             if last:
                 self._socket.shutdown(socket.SHUT_WR)
             return True
@@ -181,7 +193,7 @@ class _Helper(object):
         while b'\n' not in chunk:
             self._socket.settimeout(request.left() + _MARGIN)
             try:
-                chunk = self._socket.recv(1 << 18)
+                chunk = self._socket.recv(_CHUNK)
             except ConnectionResetError:
                 # It ended, and left some of the request unread.
                 raise _Gone(unread=True)
@@ -240,16 +252,21 @@ class _Pool(object):
     def __init__(self, command):
         self._command = command
         self._idle = []
-        self._turns = threading.Semaphore(_MAX_KEPT)
+        # A semaphore that is not written in Python.
+        self._turns: queue.SimpleQueue = queue.SimpleQueue()
+        for _ in range(_MAX_KEPT):
+            self._turns.put(None)
 
     def ask(self, request):
-        if not self._turns.acquire(timeout=request.left()):
+        try:
+            self._turns.get(timeout=request.left())
+        except queue.Empty:
             raise HelperError('all helpers were busy until the deadline; %s '
                               'was not carried out' % request.op)
         try:
             return self._ask(request)
         finally:
-            self._turns.release()
+            self._turns.put(None)
 
     def _ask(self, request):
         starts = _MAX_STARTS
@@ -269,12 +286,11 @@ class _Pool(object):
             return answer
 
     def _take(self):
-        while self._idle:
-            helper = self._idle.pop()
-            if helper.is_alive():
-                return helper
-            helper.close()
-        return _Helper(self._command)
+        try:
+            # Whether it still lives shows when it is asked.
+            return self._idle.pop()
+        except IndexError:
+            return _Helper(self._command)
 
 
 def _ask(helper, request, last=False):

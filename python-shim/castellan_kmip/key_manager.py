@@ -160,11 +160,12 @@ class KMIPKeyManager(key_manager.KeyManager):
 
     def _call(self, op, context, **args):
         try:
-            kmip = self.conf.kmip
-            command = (kmip.helper or options.HELPER,) + self._arguments()
+            # An attribute would be looked for, and missed, before the option.
+            kmip = self.conf[options.GROUP]
+            command = (kmip['helper'] or options.HELPER,) + self._arguments()
             answer = helper.ask(
-                command, kmip.helper_mode == 'session', op,
-                contexts.to_dict(context, self.conf), args, kmip.timeout)
+                command, kmip['helper_mode'] == 'session', op,
+                contexts.to_dict(context, self.conf), args, kmip['timeout'])
         except (helper.HelperError, cfg.Error) as e:
             raise exception.KeyManagerError(reason=e)
         except (TypeError, ValueError) as e:

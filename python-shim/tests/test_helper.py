@@ -103,6 +103,8 @@ def test_ends(fake, mode, part, words, monkeypatch):
     'send(id=r["id"], error="no")',
     'sys.stdout.buffer.write(b"\\xff\\n"); sys.stdout.flush()',
     'print("debug: hello"); answer(r, {"object": KEY})',
+    'print(json.dumps({"id": r["id"], "result": {"object": KEY}}), "{}",'
+    ' flush=True)',
 ])
 def test_nonsense(fake, mode, part):
     fake.plays('r = read()\n%s\ntime.sleep(60)' % part)
@@ -245,6 +247,27 @@ def test_session_killed_between_calls(fake):
         pids.add(pid)
         os.kill(int(pid), signal.SIGKILL)
     assert len(pids) == 20
+
+
+def test_session_killed_where_sigpipe_kills(fake):
+    """Python ignores SIGPIPE, but a program around it may not."""
+    fake.plays(OBEY)
+    pid = os.fork()
+    if not pid:
+        status = 1
+        try:
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            manager = fake.manager('session')
+            helper_pid = int(manager.get(None, ID).id)
+            os.kill(helper_pid, signal.SIGKILL)
+            os.waitid(os.P_PID, helper_pid, os.WEXITED | os.WNOWAIT)
+            manager.create_key(None, 'AES', 256)
+        except exception.KeyManagerError as e:
+            status = 'answered without key_id' not in str(e)
+            helper._close_all()
+        finally:
+            os._exit(status)
+    assert os.waitpid(pid, 0)[1] == 0
 
 
 def test_session_that_serves_but_once(fake):
