@@ -60,7 +60,7 @@ func measureAll(ctx context.Context, n counts, t *table) error {
 		return err
 	}
 	defer s.close()
-	for _, measure := range []func(*stage, counts, *table) error{codec, oneShot, memory, session, servers, startUp} {
+	for _, measure := range []func(*stage, counts, *table) error{codec, oneShot, memory, session, driver, servers, startUp} {
 		if err := measure(s, n, t); err != nil {
 			return err
 		}

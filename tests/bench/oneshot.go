@@ -41,7 +41,6 @@ func starts(s *stage, n counts, t *table) error {
 // pykmip measures the process that a service would start without this project.
 func pykmip(s *stage, n counts, t *table) error {
 	const what = "  a Python process with PyKMIP's client"
-	const python = "/usr/bin/python3" // the one that sees Debian's packages
 	if exec.Command(python, "-c", "import kmip").Run() != nil {
 		t.note(what, "python3-pykmip is not installed")
 		return nil

@@ -88,8 +88,10 @@ func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
 func (s *stage) pki() string { return s.path("pki") }
 
 func (s *stage) helper() program {
-	return program{s.path("kmip-keymgr-helper"), []string{"--config-file", filepath.Join(s.pki(), "nova.conf")}, s.request}
+	return program{s.path("kmip-keymgr-helper"), []string{"--config-file", s.conf()}, s.request}
 }
+
+func (s *stage) conf() string { return filepath.Join(s.pki(), "nova.conf") }
 
 // rawGet is the helper's floor.
 func (s *stage) rawGet() program { return program{s.path("get"), s.prepared(), s.request} }
