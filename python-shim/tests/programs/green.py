@@ -65,6 +65,30 @@ def many(manager, calls):
     return sorted(pauses)
 
 
+def released(manager):
+    """Calls wait for what another green thread does while they wait."""
+    path = sys.argv[1] + '.released'
+    command = ('/bin/sh', '-c', 'read request; until [ -e "$0" ]; '
+               'do sleep 0.01; done; echo', path)
+
+    def call():
+        try:
+            helper.ask(command, manager.conf.kmip.helper_mode == 'session',
+                       'get_key', None, {}, 30)
+        except helper.HelperError as e:
+            return str(e)
+
+    before = len(helper._running)
+    calls = [eventlet.spawn(call) for _ in range(2)]
+    while len(helper._running) < before + 2 and not calls[0].dead:
+        eventlet.sleep(0.001)
+    open(path, 'w').close()
+    for waiting in calls:
+        end = waiting.wait()
+        assert 'something else' in end, end
+    os.unlink(path)
+
+
 def interrupted(manager):
     """A timeout of the service's own ends a call, and the helper."""
     key_id = manager.create_key(None, 'AES', 256)
@@ -124,6 +148,7 @@ def main():
     conf(['--config-file', sys.argv[1]], project='nova')
     manager = key_manager.API(conf)
     pauses = many(manager, int(sys.argv[2]))
+    released(manager)
     interrupted(manager)
     killed(manager)
     forked(manager)
