@@ -63,9 +63,9 @@ func (c *Client) Run(ctx context.Context, b *Batch) error {
 	if err != nil {
 		return b.mark(err)
 	}
-	if refused := response.refusal(); refused != nil && len(b.items) > 1 && refused.Reason.aboutBatches() {
+	if b.mayGoSingly(response) {
 		return c.runSingly(ctx, b, 0, "")
-	} else if refused != nil && (len(b.items) > 1 || refused.Operation == 0) {
+	} else if refused := response.refusal(); refused != nil && (len(b.items) > 1 || refused.Operation == 0) {
 		return refused
 	}
 	placeholder := b.deliver(response, c.server, "")
@@ -73,6 +73,12 @@ func (c *Client) Run(ctx context.Context, b *Batch) error {
 		return c.runSingly(ctx, b, answered, placeholder)
 	}
 	return nil
+}
+
+// mayGoSingly tells whether a server may have refused the message for its being a batch.
+func (b *Batch) mayGoSingly(m *ResponseMessage) bool {
+	refused := m.refusal()
+	return refused != nil && len(b.items) > 1 && refused.Reason.aboutBatches()
 }
 
 // runSingly runs the operations from the given one on in messages of their own, with the ID Placeholder filled in here. A
@@ -107,7 +113,7 @@ func (c *Client) runSingly(ctx context.Context, b *Batch, from int, placeholder 
 func (c *Client) retried(ctx context.Context, b *Batch) (*ResponseMessage, error) {
 	wait := c.config.RetryInterval
 	for attempt := 0; ; attempt++ {
-		response, err := c.negotiated(ctx, b)
+		response, err := c.anywhere(ctx, b, func(ctx context.Context) (*ResponseMessage, error) { return c.negotiated(ctx, b) })
 		if err == nil || attempt >= c.config.MaxRetries || !b.repeatable(err) || sleep(ctx, wait) != nil {
 			return response, err
 		}
@@ -115,13 +121,16 @@ func (c *Client) retried(ctx context.Context, b *Batch) (*ResponseMessage, error
 	}
 }
 
-// repeatable is the one place that decides whether a batch may be sent again.
-func (b *Batch) repeatable(err error) bool {
+// repeatable tells whether sending the batch again, to the same hosts, makes sense and does no harm.
+func (b *Batch) repeatable(err error) bool { return b.harmless(err) && !isPermanent(err) }
+
+// harmless is the one place that decides whether a batch may be sent again, to whichever host.
+func (b *Batch) harmless(err error) bool {
 	var lost *TransportError
 	var bad *BadResponseError
 	switch {
 	case errors.As(err, &lost):
-		return !isPermanent(lost.Err) && (!lost.Sent || b.safe())
+		return !lost.Sent || b.safe()
 	case errors.As(err, &bad):
 		return b.safe()
 	}

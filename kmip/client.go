@@ -1,6 +1,7 @@
 package kmip
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -24,6 +25,10 @@ type Config struct {
 	ConnectTimeout time.Duration // for one connection, TLS handshake included
 	MaxRetries     int           // further attempts after the first
 	RetryInterval  time.Duration // before the second attempt; it doubles
+
+	// PassedOver hears of a host that cannot serve until somebody mends it, such as one whose certificate has expired,
+	// when another host has served in its place. nil for nobody.
+	PassedOver func(server string, err error)
 }
 
 // Client talks to a key manager over one connection, which it opens when it is needed and keeps. It is for one
@@ -31,7 +36,9 @@ type Config struct {
 type Client struct {
 	config  Config
 	caller  *Credential // see As
+	hosts   hosts
 	conn    *tls.Conn
+	fresh   bool // nothing has come over the connection yet
 	coder   ttlv.Coder
 	request []byte
 	replies [][]byte
@@ -40,6 +47,7 @@ type Client struct {
 	version Version
 	settled bool // the server has answered in this version
 	single  bool // the server takes one operation a message
+	writes  bool // the server has carried out what changes something
 }
 
 // NewClient makes a client. It does not connect yet.
@@ -55,7 +63,7 @@ const firstRequest = 4096
 
 // meet begins with a server, of which nothing is known yet.
 func (c *Client) meet(server string) {
-	c.server, c.version, c.settled, c.single = server, c.versions()[0], false, false
+	c.server, c.version, c.settled, c.single, c.writes = server, c.versions()[0], false, false, false
 }
 
 // As makes every request carry this credential beside the configured ones, until the next call; nil is for none. The
@@ -86,7 +94,7 @@ func (c *Client) reserve(credentials []Credential) {
 	}
 }
 
-// Server is the host that is connected, or was last: "" before the first connection.
+// Server is the host that is connected, or was last: "" before the first connection, and when no host could be reached.
 func (c *Client) Server() string { return c.server }
 
 // Version is the version in use: the server's once it has answered.
@@ -94,7 +102,8 @@ func (c *Client) Version() Version { return c.version }
 
 // Connect makes sure of a connection and tells how it is secured.
 func (c *Client) Connect(ctx context.Context) (tls.ConnectionState, error) {
-	if err := c.connect(ctx); err != nil {
+	_, err := c.anywhere(ctx, new(Batch), func(ctx context.Context) (*ResponseMessage, error) { return nil, c.connect(ctx) })
+	if err != nil {
 		return tls.ConnectionState{}, err
 	}
 	return c.conn.ConnectionState(), nil
@@ -113,6 +122,7 @@ func (c *Client) Forget() {
 // Close forgets and hangs up.
 func (c *Client) Close() error {
 	c.Forget()
+	c.hosts.close()
 	return c.disconnect()
 }
 
@@ -137,8 +147,8 @@ func Do[R any](ctx context.Context, c *Client, request Request[R]) (*R, error) {
 
 // TransportError is a conversation with a server that did not end with a whole reply.
 type TransportError struct {
-	Server string
-	Sent   bool // a byte of the request may have reached the server
+	Server string // "" for all of several hosts
+	Sent   bool   // a byte of the request may have reached the server
 	Err    error
 
 	// MaybeExecuted tells that the request may have had an effect, and cannot be repeated for that: see
@@ -147,10 +157,11 @@ type TransportError struct {
 }
 
 func (e *TransportError) Error() string {
+	server := cmp.Or(e.Server, "any of the hosts")
 	if e.Sent {
-		return fmt.Sprintf("kmip: no answer from %s: %v", e.Server, e.Err)
+		return fmt.Sprintf("kmip: no answer from %s: %v", server, e.Err)
 	}
-	return fmt.Sprintf("kmip: cannot reach %s: %v", e.Server, e.Err)
+	return fmt.Sprintf("kmip: cannot reach %s: %v", server, e.Err)
 }
 
 // Unwrap gives the cause.
@@ -205,6 +216,7 @@ func (c *Client) exchange(ctx context.Context, b *Batch, v Version) (*ResponseMe
 		c.disconnect()
 		return nil, err
 	}
+	c.fresh = false
 	c.replies = append(c.replies, reply)
 	response := newResponseMessage()
 	if err = response.Decode(&c.coder, reply); err == nil {
@@ -222,7 +234,7 @@ func (c *Client) roundTrip(ctx context.Context, request []byte) ([]byte, error) 
 	stop := bound(ctx, c.conn)
 	defer stop()
 	if _, err := c.conn.Write(request); err != nil {
-		return nil, c.lost(ctx, err)
+		return nil, c.lost(ctx, c.lastWords(err))
 	}
 	reply, err := ttlv.ReadMessage(c.conn, ttlv.TagResponseMessage, MaxResponse)
 	var bad *ttlv.Error
@@ -235,14 +247,26 @@ func (c *Client) roundTrip(ctx context.Context, request []byte) ([]byte, error) 
 	return reply, nil
 }
 
+// lastWords is why a server hung up to which nothing can be written any more, where it said so before.
+func (c *Client) lastWords(err error) error {
+	if isTimeout(err) {
+		return err
+	}
+	_, said := c.conn.Read(make([]byte, 1))
+	if isPermanent(explain(said)) {
+		return said
+	}
+	return err
+}
+
 // lost is the error of an exchange that broke off. A server that refuses the client's certificate says so, in TLS 1.3,
-// where its answer is expected; what was sent was not executed then.
+// where its first answer is expected; what was sent was not executed then.
 func (c *Client) lost(ctx context.Context, err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = fmt.Errorf("the server closed the connection: %w", err)
 	}
 	err = explain(timeoutOf(ctx, err))
-	return &TransportError{Server: c.server, Sent: !isPermanent(err), Err: err}
+	return &TransportError{Server: c.server, Sent: !c.fresh || !isPermanent(err), Err: err}
 }
 
 // bound makes a connection's reads and writes end with the context. The function returned lifts the bound.
@@ -265,8 +289,7 @@ func past() time.Time { return time.Unix(1, 0) }
 
 // timeoutOf prefers the context's own words where it was the context that ended an exchange.
 func timeoutOf(ctx context.Context, err error) error {
-	var n net.Error
-	if errors.As(err, &n) && n.Timeout() {
+	if isTimeout(err) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -275,4 +298,9 @@ func timeoutOf(ctx context.Context, err error) error {
 		}
 	}
 	return err
+}
+
+func isTimeout(err error) bool {
+	var n net.Error
+	return errors.As(err, &n) && n.Timeout()
 }

@@ -38,84 +38,58 @@ func (t *TLS) config(host string) *tls.Config {
 	}
 }
 
-// connect makes sure of a connection: the one that is open, if the server has not left it, or one to the first host that
-// can be reached. The error says what every host answered.
+// connect makes sure of a connection to the host in use: the one that is open, if the server has not left it.
 func (c *Client) connect(ctx context.Context) error {
 	if c.conn != nil && !hungUp(c.conn) {
 		return nil
 	}
 	c.disconnect()
-	var failed hostErrors
-	for _, address := range c.config.Hosts {
-		conn, err := c.dial(ctx, address)
-		if err == nil {
-			if address != c.server {
-				c.meet(address)
-			}
-			c.conn = conn
-			return nil
-		}
-		failed = append(failed, &TransportError{Server: address, Err: err})
-		if ctx.Err() != nil {
-			break
-		}
+	address := c.config.Hosts[c.hosts.current]
+	conn, err := c.config.dial(ctx, address, c.hosts.until)
+	if err != nil {
+		return &TransportError{Server: address, Err: err}
 	}
-	return unreachable(failed)
+	c.adopt(conn, address)
+	return nil
 }
 
-// unreachable is one error for all hosts that failed.
-func unreachable(failed hostErrors) error {
-	if len(failed) == 1 {
-		return failed[0]
+// adopt begins with a new connection.
+func (c *Client) adopt(conn *tls.Conn, address string) {
+	if address != c.server {
+		c.meet(address)
 	}
-	return &TransportError{Server: "any of the hosts", Err: failed}
+	c.conn, c.fresh = conn, true
 }
 
-// hostErrors is why each of several hosts could not be reached.
-type hostErrors []*TransportError
-
-func (e hostErrors) Error() string {
-	if len(e) == 0 {
-		return "there are none"
-	}
-	texts := make([]string, len(e))
-	for i, host := range e {
-		texts[i] = host.Server + ": " + host.Err.Error()
-	}
-	return strings.Join(texts, "; ")
-}
-
-// Unwrap gives the errors of the hosts, in order.
-func (e hostErrors) Unwrap() []error {
-	all := make([]error, len(e))
-	for i, host := range e {
-		all[i] = host
-	}
-	return all
-}
-
-// dial connects to one host, within the connection's own timeout.
-func (c *Client) dial(ctx context.Context, address string) (*tls.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.config.ConnectTimeout)
-	defer cancel()
+// dial connects to one host, within the connection's own timeout and, unless that is zero, by the time given.
+func (c *Config) dial(ctx context.Context, address string, by time.Time) (*tls.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}
-	deadline, _ := ctx.Deadline()
-	dialer := net.Dialer{Deadline: deadline} // without the context, which would take a goroutine
-	raw, err := dialer.Dial("tcp", address)
+	ctx, cancel := context.WithDeadline(ctx, earlier(time.Now().Add(c.ConnectTimeout), by))
+	defer cancel()
+	var dialer net.Dialer
+	raw, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, timeoutOf(ctx, err)
 	}
 	stop := bound(ctx, raw)
 	defer stop()
-	conn := tls.Client(raw, c.config.TLS.config(host))
+	conn := tls.Client(raw, c.TLS.config(host))
 	if err := conn.Handshake(); err != nil {
 		raw.Close()
-		return nil, c.config.TLS.explain(timeoutOf(ctx, err), conn)
+		return nil, c.TLS.explain(timeoutOf(ctx, err), conn)
 	}
 	return conn, nil
+}
+
+// earlier is the first of two times, of which the second may be zero for none.
+func earlier(a, b time.Time) time.Time {
+	if b.IsZero() || a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // hungUp tells whether the server has closed a connection that was idle, or said something unasked, which is the same:
@@ -159,9 +133,9 @@ func (e *HandshakeError) Unwrap() error { return e.Err }
 
 // isPermanent tells errors that come again however often one tries: of several hosts, where each has one.
 func isPermanent(err error) bool {
-	var hosts hostErrors
-	if errors.As(err, &hosts) {
-		return !slices.ContainsFunc(hosts, func(e *TransportError) bool { return !isPermanent(e.Err) })
+	var all hostErrors
+	if errors.As(err, &all) {
+		return !slices.ContainsFunc(all, func(e hostError) bool { return !isPermanent(e.err) })
 	}
 	var handshake *HandshakeError
 	return errors.As(err, &handshake)

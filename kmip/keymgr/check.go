@@ -48,6 +48,10 @@ func (m *Manager) checkConnection(ctx context.Context) protocol.Step {
 	s.OK = true
 	s.Detail = fmt.Sprintf("%s, %s with %s, certificate of %s until %s", m.client.Server(), tls.VersionName(state.Version),
 		tls.CipherSuiteName(state.CipherSuite), leaf.Subject, leaf.NotAfter.UTC().Format("2006-01-02"))
+	if passed := m.client.PassedOver(); passed != nil {
+		s.Detail += "; passed over: " + passed.Error()
+		s.Advice = connectionAdvice(passed)
+	}
 	return s
 }
 

@@ -55,7 +55,7 @@ func lostError(err *kmip.TransportError) *protocol.Error {
 	if errors.As(err, &handshake) {
 		e.Kind, e.Retryable = protocol.Config, false
 	}
-	if errors.Is(err, context.DeadlineExceeded) && err.Sent {
+	if errors.Is(err, context.DeadlineExceeded) && err.Sent && err.Server != "" {
 		e.Message = fmt.Sprintf("no answer from %s before the deadline", err.Server)
 	}
 	return e

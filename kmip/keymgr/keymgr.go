@@ -47,6 +47,7 @@ func New(client *kmip.Client, config Config) *Manager {
 
 // begin bounds an operation. What it returns ends it, and overwrites the messages that were exchanged.
 func (m *Manager) begin(ctx context.Context) (context.Context, func()) {
+	m.client.Return()
 	ctx, cancel := context.WithTimeout(ctx, m.config.Timeout)
 	return ctx, func() {
 		cancel()

@@ -1,0 +1,267 @@
+package kmip
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"strings"
+	"time"
+)
+
+// hosts is where a client stands in its list of hosts. It begins with the first, and where one cannot serve it goes on to
+// the next and stays there: the first is not tried by every request, but looked for from time to time.
+type hosts struct {
+	current int       // the host in use
+	until   time.Time // when the host in use has had its share of the time, zero where no other is left
+	passed  hostErrors
+
+	moved   time.Time    // when the client went on, or last looked back
+	looking chan arrival // nil where nobody looks
+	stop    context.CancelFunc
+}
+
+// returnAfter is how long a client stays with a host before it looks whether one before it is back.
+const returnAfter = 10 * time.Second
+
+// anywhere does something with the host in use or else, each in its turn, with the others. Passed over is a host to which
+// the batch was not sent, or sent to no harm, and one that takes no changes: its refusal stands where nobody else answers.
+func (c *Client) anywhere(ctx context.Context, b *Batch, try func(context.Context) (*ResponseMessage, error)) (*ResponseMessage, error) {
+	var failed hostErrors
+	var refusal *ResponseMessage
+	for left := len(c.config.Hosts); left > 0 && (len(failed) == 0 || ctx.Err() == nil); left-- {
+		response, err := c.share(ctx, b, left, try)
+		if err != nil && !b.harmless(err) {
+			return nil, err
+		}
+		if err == nil {
+			if err = c.refusedChange(b, response, refusal != nil); err == nil {
+				c.served(failed)
+				return response, nil
+			}
+			refusal = cmp.Or(refusal, response)
+		}
+		failed = append(failed, hostError{c.config.Hosts[c.hosts.current], err})
+		c.passOver()
+	}
+	c.hosts.current = 0
+	if refusal != nil {
+		return refusal, nil
+	}
+	return nil, c.unreachable(failed)
+}
+
+// share bounds what is done with one of the hosts left, so that none takes the time of all. Something that may not be
+// repeated is waited for to the end, once it has been sent.
+func (c *Client) share(ctx context.Context, b *Batch, left int, try func(context.Context) (*ResponseMessage, error)) (*ResponseMessage, error) {
+	c.hosts.until = time.Time{}
+	deadline, ok := ctx.Deadline()
+	if !ok || left == 1 {
+		return try(ctx)
+	}
+	c.hosts.until = time.Now().Add(time.Until(deadline) / time.Duration(left))
+	if !b.safe() {
+		return try(ctx)
+	}
+	ctx, cancel := context.WithDeadline(ctx, c.hosts.until)
+	defer cancel()
+	return try(ctx)
+}
+
+// refusedChange is the error of a response by which a read-only node refuses a batch: nothing that would have changed
+// something was done, and that for reasons that speak of what may be done here, and not of the request (KMIP 2.1 section
+// 11.49: "Client is not allowed to perform the specified operation", "The operation requested by the request message is not
+// supported by the server"). Another host may be asked then, whatever the reason was. A server that has carried out a
+// change is no such node, and its refusals are final. So is any other reason, but that a host does not know the object where
+// one before it did.
+func (c *Client) refusedChange(b *Batch, response *ResponseMessage, before bool) (refused error) {
+	if len(c.config.Hosts) < 2 || b.safe() || b.mayGoSingly(response) {
+		return nil
+	}
+	final := false
+	for i := range response.Items {
+		item := &response.Items[i]
+		switch {
+		case b.items[i].operation.SafeToRepeat():
+		case item.Status == StatusSuccess:
+			c.writes = true
+		case item.Reason == PermissionDenied, item.Reason == OperationNotSupported, item.Reason == ItemNotFound && before:
+			refused = item.err()
+		default:
+			final = true
+		}
+	}
+	if final || c.writes {
+		return nil
+	}
+	return refused
+}
+
+// served notes which hosts were passed over for the one in use, and tells of those that somebody has to mend.
+func (c *Client) served(failed hostErrors) {
+	if len(failed) > 0 || c.hosts.current == 0 {
+		c.hosts.passed = failed
+	}
+	for _, e := range failed {
+		c.report(e)
+	}
+}
+
+func (c *Client) report(e hostError) {
+	if isPermanent(e.err) && c.config.PassedOver != nil {
+		var lost *TransportError
+		if errors.As(e.err, &lost) {
+			e.err = lost.Err // whose text does not name the server again
+		}
+		c.config.PassedOver(e.server, e.err)
+	}
+}
+
+// PassedOver says why the hosts before the one in use were passed over, nil where they were not.
+func (c *Client) PassedOver() error {
+	if len(c.hosts.passed) == 0 {
+		return nil
+	}
+	return c.hosts.passed
+}
+
+// passOver goes on to the next host.
+func (c *Client) passOver() {
+	c.disconnect()
+	c.hosts.current = (c.hosts.current + 1) % len(c.config.Hosts)
+	c.hosts.moved = time.Now()
+}
+
+// Return goes back to a better host than the one in use, if one has come back. It does not wait: from time to time it has
+// somebody look, and takes the connection that was found when it is called again. Call it between operations, which are
+// best served by one host each.
+func (c *Client) Return() {
+	if c.hosts.current == 0 && c.hosts.looking == nil {
+		return
+	}
+	select {
+	case found := <-c.hosts.looking:
+		c.hosts.looking = nil
+		c.takeBack(found)
+	default:
+		if c.hosts.looking == nil && time.Since(c.hosts.moved) >= returnAfter {
+			c.look()
+		}
+	}
+}
+
+// arrival is a connection to a better host, or why there is none.
+type arrival struct {
+	host int
+	conn *tls.Conn
+	err  hostErrors
+}
+
+// look tries the hosts before the one in use, while that serves on.
+func (c *Client) look() {
+	ctx, cancel := context.WithCancel(context.Background())
+	found := make(chan arrival, 1)
+	c.hosts.looking, c.hosts.stop = found, cancel
+	config, before := &c.config, c.hosts.current
+	go func() { found <- config.firstOf(ctx, before) }()
+}
+
+// firstOf connects to the first host, of so many, that can be reached.
+func (c *Config) firstOf(ctx context.Context, n int) arrival {
+	var failed hostErrors
+	for i, address := range c.Hosts[:n] {
+		conn, err := c.dial(ctx, address, time.Time{})
+		if err == nil {
+			return arrival{host: i, conn: conn, err: failed}
+		}
+		failed = append(failed, hostError{address, err})
+	}
+	return arrival{err: failed}
+}
+
+// takeBack goes over to what was found, unless the client has got there in another way.
+func (c *Client) takeBack(found arrival) {
+	c.hosts.stop()
+	c.hosts.moved = time.Now()
+	for _, e := range found.err {
+		c.report(e)
+	}
+	if found.conn == nil {
+		return
+	}
+	if found.host >= c.hosts.current {
+		found.conn.NetConn().Close()
+		return
+	}
+	c.disconnect()
+	c.hosts.current, c.hosts.passed = found.host, found.err
+	c.adopt(found.conn, c.config.Hosts[found.host])
+}
+
+// close ends a look that is under way.
+func (h *hosts) close() {
+	if h.looking == nil {
+		return
+	}
+	h.stop()
+	if found := <-h.looking; found.conn != nil {
+		found.conn.NetConn().Close()
+	}
+	h.looking = nil
+}
+
+// unreachable is the one error for hosts of which none served.
+func (c *Client) unreachable(failed hostErrors) error {
+	if len(failed) == 1 {
+		return failed[0].err
+	}
+	c.meet("")
+	e := &TransportError{Err: failed}
+	for _, host := range failed {
+		var lost *TransportError
+		e.Sent = e.Sent || !errors.As(host.err, &lost) || lost.Sent
+	}
+	return e
+}
+
+// hostError is why a host was passed over.
+type hostError struct {
+	server string
+	err    error
+}
+
+// text leaves out what the host's name before it says already.
+func (e hostError) text() string {
+	var lost *TransportError
+	var bad *BadResponseError
+	switch {
+	case errors.As(e.err, &lost):
+		return e.server + ": " + lost.Err.Error()
+	case errors.As(e.err, &bad):
+		return e.server + ": bad response: " + bad.Err.Error()
+	}
+	return e.server + ": " + strings.TrimPrefix(e.err.Error(), "kmip: ")
+}
+
+// hostErrors is why each of several hosts was passed over.
+type hostErrors []hostError
+
+func (e hostErrors) Error() string {
+	if len(e) == 0 {
+		return "there are none"
+	}
+	texts := make([]string, len(e))
+	for i, host := range e {
+		texts[i] = host.text()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Unwrap gives the errors of the hosts, in order.
+func (e hostErrors) Unwrap() []error {
+	all := make([]error, len(e))
+	for i, host := range e {
+		all[i] = host.err
+	}
+	return all
+}

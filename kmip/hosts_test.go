@@ -1,0 +1,313 @@
+package kmip
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// refuses is a server that refuses everything but reading for a reason.
+func refuses(reason ResultReason) reply {
+	return otherwise(func(m *ResponseMessage) {
+		for i := range m.Items {
+			if !m.Items[i].Operation.SafeToRepeat() {
+				m.Items[i].Status, m.Items[i].Reason, m.Items[i].Payload = StatusFailed, reason, nil
+			}
+		}
+	})
+}
+
+// sick are servers that cannot serve, each in its own way, and whether somebody has to mend them.
+var sick = map[string]struct {
+	start   func(t *testing.T) *server
+	mend    bool
+	reached bool // a request gets there
+}{
+	"refuses connections": {start: dead},
+	"hangs up in TLS":     {start: func(t *testing.T) *server { return listen(t, func(_ *server, conn net.Conn) { conn.Close() }) }},
+	"never speaks": {start: func(t *testing.T) *server {
+		return listen(t, func(_ *server, conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
+	}},
+	"has another's certificate": {start: func(t *testing.T) *server {
+		return serve(t, func(c *tls.Config) { c.Certificates = []tls.Certificate{newAuthority().server(nil)} }, ok)
+	}, mend: true},
+	"refuses us in TLS 1.2": {start: func(t *testing.T) *server {
+		return serve(t, func(c *tls.Config) { c.MaxVersion, c.ClientCAs = tls.VersionTLS12, newAuthority().pool }, ok)
+	}, mend: true},
+	"refuses us in TLS 1.3": {start: func(t *testing.T) *server {
+		return serve(t, func(c *tls.Config) { c.ClientCAs = newAuthority().pool }, ok)
+	}, mend: true},
+	"hangs up on requests": {start: func(t *testing.T) *server { return serve(t, nil, hangUp) }, reached: true},
+	"talks nonsense":       {start: func(t *testing.T) *server { return serve(t, nil, raw(make([]byte, 8))) }, reached: true},
+}
+
+// A host that cannot serve is passed over, and where somebody has to mend it, that is said though another has served.
+func TestSickHostsArePassedOver(t *testing.T) {
+	for name, tt := range sick {
+		t.Run(name, func(t *testing.T) {
+			var told []string
+			first, second := tt.start(t), serve(t, nil, ok)
+			c := client(t, func(c *Config) {
+				c.ConnectTimeout, c.MaxRetries = 2*time.Second, 0
+				c.PassedOver = func(server string, err error) { told = append(told, server+": "+err.Error()) }
+			}, first, second)
+			_, err := Do(soon(t), c, get)
+			require.NoError(t, err)
+			require.Equal(t, second.address, c.Server())
+			require.ErrorContains(t, c.PassedOver(), first.address+": ")
+			if require.Equal(t, tt.mend, len(told) == 1, "%q", told); tt.mend {
+				require.Contains(t, told[0], first.address+": ")
+				require.Contains(t, told[0], "certificate")
+				require.NotContains(t, told[0], "kmip: ")
+			}
+
+			made, err := Do(soon(t), client(t, func(c *Config) { c.ConnectTimeout = 2 * time.Second }, first, second), createAES())
+			if tt.reached {
+				require.True(t, maybeExecuted(err), "%v", err)
+			} else {
+				require.NoError(t, err)
+				require.Equal(t, "made", made.UniqueIdentifier)
+			}
+		})
+	}
+}
+
+func maybeExecuted(err error) bool {
+	var lost *TransportError
+	var bad *BadResponseError
+	return errors.As(err, &lost) && lost.MaybeExecuted || errors.As(err, &bad) && bad.MaybeExecuted
+}
+
+// Where no host serves, the error says of each why.
+func TestNoHostServes(t *testing.T) {
+	a, b := serve(t, nil, hangUp), dead(t)
+	c := client(t, nil, a, b)
+	_, err := Do(soon(t), c, get)
+	require.ErrorContains(t, err, "kmip: no answer from any of the hosts: "+a.address+": the server closed the connection: ")
+	require.ErrorContains(t, err, "; "+b.address+": ")
+	require.Empty(t, c.Server(), "none in particular")
+	require.Len(t, a.asked(), 3, "it is tried again, as all are")
+	requireReadable(t, err)
+}
+
+// What may have been done is asked about where it may have been done.
+func TestLostIsLookedForWhereItWasSent(t *testing.T) {
+	first, second := serve(t, nil, ok, hangUp, ok), serve(t, nil, ok)
+	c := client(t, nil, dead(t), first, second)
+	_, err := Do(soon(t), c, get)
+	require.NoError(t, err)
+	_, err = Do(soon(t), c, createAES())
+	require.True(t, maybeExecuted(err), "%v", err)
+	_, err = Do(soon(t), c, &Locate{})
+	require.NoError(t, err)
+	require.Equal(t, []string{"Get 1.4", "Create 1.4", "Locate 1.4"}, first.asked())
+	require.Empty(t, second.asked())
+}
+
+// A refusal of changes is taken to the next host; any other is final, and so is that of a server which takes changes.
+func TestReadOnlyNodes(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		first, second []reply
+		err           error
+		asked         [2]int
+	}{
+		{"denied", []reply{refuses(PermissionDenied)}, []reply{ok}, nil, [2]int{1, 1}},
+		{"not supported", []reply{refuses(OperationNotSupported)}, []reply{ok}, nil, [2]int{1, 1}},
+		{"a bad request", []reply{refuses(InvalidField)}, []reply{ok}, InvalidField, [2]int{1, 0}},
+		{"an illegal one", []reply{refuses(IllegalOperation)}, []reply{ok}, IllegalOperation, [2]int{1, 0}},
+		{"for whatever reason", []reply{refuses(GeneralFailure)}, []reply{ok}, GeneralFailure, [2]int{1, 0}},
+		{"not found", []reply{refuses(ItemNotFound)}, []reply{ok}, ItemNotFound, [2]int{1, 0}},
+		{"denied by both", []reply{refuses(PermissionDenied)}, []reply{refuses(PermissionDenied)}, PermissionDenied, [2]int{1, 1}},
+		{"denied and a bad request", []reply{refuses(PermissionDenied)}, []reply{refuses(InvalidField)}, InvalidField, [2]int{1, 1}},
+		{"denied and not there", []reply{refuses(PermissionDenied)}, []reply{refuses(ItemNotFound)}, PermissionDenied, [2]int{1, 1}},
+		{"denied and lost", []reply{refuses(PermissionDenied)}, []reply{hangUp}, io.EOF, [2]int{1, 1}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			first, second := serve(t, nil, tt.first...), serve(t, nil, tt.second...)
+			c := client(t, nil, first, second)
+			_, err := Do(soon(t), c, createAES())
+			require.ErrorIs(t, err, tt.err)
+			require.Equal(t, tt.asked, [2]int{len(first.asked()), len(second.asked())})
+		})
+	}
+	t.Run("denied and unreachable", func(t *testing.T) {
+		first := serve(t, nil, refuses(PermissionDenied))
+		_, err := Do(soon(t), client(t, nil, first, dead(t)), createAES())
+		require.ErrorIs(t, err, PermissionDenied)
+		require.Len(t, first.asked(), 1, "it is final")
+	})
+	t.Run("the only host", func(t *testing.T) {
+		s := serve(t, nil, refuses(PermissionDenied))
+		c := client(t, nil, s)
+		for range 2 {
+			_, err := Do(soon(t), c, createAES())
+			require.ErrorIs(t, err, PermissionDenied)
+		}
+		require.Equal(t, 1, s.connections())
+	})
+	t.Run("reading", func(t *testing.T) {
+		first, second := serve(t, nil, otherwise(func(m *ResponseMessage) {
+			m.Items[0].Status, m.Items[0].Reason, m.Items[0].Payload = StatusFailed, PermissionDenied, nil
+		})), serve(t, nil, ok)
+		_, err := Do(soon(t), client(t, nil, first, second), get)
+		require.ErrorIs(t, err, PermissionDenied)
+		require.Empty(t, second.asked())
+	})
+	t.Run("after a change", func(t *testing.T) {
+		first, second := serve(t, nil, ok, refuses(PermissionDenied)), serve(t, nil, ok)
+		c := client(t, nil, first, second)
+		_, err := Do(soon(t), c, createAES())
+		require.NoError(t, err)
+		_, err = Do(soon(t), c, &Activate{UniqueIdentifier: "made"})
+		require.ErrorIs(t, err, PermissionDenied)
+		require.Empty(t, second.asked())
+	})
+	t.Run("in part", func(t *testing.T) {
+		first, second := serve(t, nil, otherwise(func(m *ResponseMessage) {
+			m.Items[1].Status, m.Items[1].Reason, m.Items[1].Payload = StatusFailed, PermissionDenied, nil
+		})), serve(t, nil, ok)
+		var b Batch
+		Add(&b, createAES())
+		active := Add(&b, &Activate{})
+		require.NoError(t, client(t, nil, first, second).Run(soon(t), &b))
+		require.ErrorIs(t, active.Err, PermissionDenied)
+		require.Empty(t, second.asked())
+	})
+	t.Run("a server that takes no batches", func(t *testing.T) {
+		first := serve(t, nil, func(conn *tls.Conn, r *RequestMessage) bool {
+			if len(r.Items) > 1 {
+				return send(conn, encoded(refused(r.Header.Version, OperationNotSupported)))
+			}
+			return ok(conn, r)
+		})
+		second := serve(t, nil, ok)
+		var b Batch
+		Add(&b, createAES())
+		active := Add(&b, &Activate{})
+		require.NoError(t, client(t, nil, first, second).Run(soon(t), &b))
+		require.NoError(t, active.Err)
+		require.Empty(t, second.asked())
+	})
+}
+
+// A host that takes all the time it is given leaves enough for the next.
+func TestTimeIsShared(t *testing.T) {
+	mute := listen(t, func(_ *server, conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
+	for name, tt := range map[string]struct {
+		first *server
+		do    func(context.Context, *Client) error
+	}{
+		"a connection":         {mute, func(ctx context.Context, c *Client) error { _, err := Do(ctx, c, createAES()); return err }},
+		"a read":               {serve(t, nil, silent), func(ctx context.Context, c *Client) error { _, err := Do(ctx, c, get); return err }},
+		"the check":            {mute, func(ctx context.Context, c *Client) error { _, err := c.Connect(ctx); return err }},
+		"versions to be found": {serve(t, nil, speaks(InvalidMessage, silent, V1_0)), func(ctx context.Context, c *Client) error { _, err := Do(ctx, c, get); return err }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+			defer cancel()
+			second := serve(t, nil, ok)
+			c := client(t, func(c *Config) { c.ConnectTimeout = time.Hour }, tt.first, second)
+			require.NoError(t, tt.do(ctx, c))
+			require.Equal(t, second.address, c.Server())
+		})
+	}
+}
+
+// In a session the client goes back to a better host that has come up, and does not wait for it.
+func TestReturn(t *testing.T) {
+	back, first, second := make(chan struct{}), (*server)(nil), serve(t, nil, ok)
+	first = listen(t, func(s *server, conn net.Conn) {
+		select {
+		case <-back:
+			s.script = []reply{ok}
+			s.talk(tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{pki().serverCert}}))
+		default:
+			conn.Close()
+		}
+	})
+	c := client(t, nil, first, second)
+	do := func() string {
+		c.Return()
+		_, err := Do(soon(t), c, get)
+		require.NoError(t, err)
+		return c.Server()
+	}
+	for range 3 {
+		require.Equal(t, second.address, do())
+	}
+	require.Equal(t, 1, first.connections(), "not tried by every request")
+	require.Error(t, c.PassedOver())
+
+	c.hosts.moved = time.Time{}
+	require.Equal(t, second.address, do(), "it looks")
+	require.Eventually(t, func() bool { return len(c.hosts.looking) == 1 }, 10*time.Second, time.Millisecond)
+	require.Equal(t, second.address, do(), "and it is not back")
+	require.Equal(t, 2, first.connections())
+	require.Nil(t, c.hosts.looking)
+
+	close(back)
+	c.hosts.moved = time.Time{}
+	require.Equal(t, second.address, do())
+	require.Eventually(t, func() bool { return len(c.hosts.looking) == 1 }, 10*time.Second, time.Millisecond)
+	for range 3 {
+		require.Equal(t, first.address, do())
+	}
+	require.NoError(t, c.PassedOver())
+	require.Equal(t, 3, first.connections())
+	require.Equal(t, 1, second.connections())
+}
+
+// A look that is under way ends with the client, whatever the host does.
+func TestReturnEndsWithTheClient(t *testing.T) {
+	c := client(t, func(c *Config) { c.ConnectTimeout = time.Hour }, dead(t), serve(t, nil, ok))
+	_, err := Do(soon(t), c, get)
+	require.NoError(t, err)
+	mute := listen(t, func(_ *server, conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
+	c.config.Hosts[0], c.hosts.moved = mute.address, time.Time{}
+	c.Return()
+	require.Eventually(t, func() bool { return mute.connections() == 1 }, 10*time.Second, time.Millisecond)
+	require.NoError(t, c.Close())
+}
+
+// A host that came back with a certificate that is no good is told of.
+func TestReturnTells(t *testing.T) {
+	var told []string
+	wrong := serve(t, func(c *tls.Config) { c.Certificates = []tls.Certificate{newAuthority().server(nil)} }, ok)
+	c := client(t, func(c *Config) { c.PassedOver = func(server string, _ error) { told = append(told, server) } }, dead(t), serve(t, nil, ok))
+	_, err := Do(soon(t), c, get)
+	require.NoError(t, err)
+	require.Empty(t, told, "a host that is down may come up by itself")
+	c.config.Hosts[0], c.hosts.moved = wrong.address, time.Time{}
+	c.Return()
+	require.Eventually(t, func() bool { return len(c.hosts.looking) == 1 }, 10*time.Second, time.Millisecond)
+	c.Return()
+	require.Equal(t, []string{wrong.address}, told)
+}
+
+// What a server said before it hung up is heard though nothing can be written any more; on a connection that has served,
+// the same words do not tell that nothing was executed.
+func TestLastWords(t *testing.T) {
+	stranger := newAuthority().issue(&x509.Certificate{Subject: pkix.Name{CommonName: "stranger"}})
+	c := client(t, func(c *Config) { c.TLS.Certificate = stranger }, serve(t, nil, ok))
+	_, err := c.Connect(soon(t))
+	require.NoError(t, err, "TLS 1.3 tells a client nothing in the handshake")
+	require.Eventually(t, func() bool { _, err = c.conn.Write([]byte{0}); return err != nil }, 10*time.Second, time.Millisecond)
+	err = c.lastWords(err)
+	require.ErrorContains(t, err, "unknown certificate authority")
+	var lost *TransportError
+	require.ErrorAs(t, c.lost(soon(t), err), &lost)
+	require.False(t, lost.Sent)
+	c.fresh = false
+	require.ErrorAs(t, c.lost(soon(t), err), &lost)
+	require.True(t, lost.Sent)
+}
