@@ -11,24 +11,27 @@ import (
 // delete destroys the object with that key id. Whose it is, and who uses it, must be read first; where neither matters,
 // the key id may well be the server's identifier, and one round trip does.
 func (m *Manager) delete(ctx context.Context, who *protocol.Context, keyID string, force bool) error {
-	lost := false
+	var lost error
 	if force && !m.isolates(who) {
-		err := m.climbOnce(ctx, keyID, kmip.CessationOfOperation)
-		if lost = isLost(err); err == nil || !lost && !mayHaveOtherID(err) {
-			return err
+		lost = m.climbOnce(ctx, keyID, kmip.CessationOfOperation)
+		if lost == nil || !isLost(lost) && !mayHaveOtherID(lost) {
+			return lost
 		}
 	}
 	f, err := m.find(ctx, who, keyID, false)
-	if lost && isNotFound(err) { // neither as an identifier nor as a Name, so what was not answered destroyed it
+	switch {
+	case err == nil:
+	case isLost(lost) && isNotFound(err): // neither as an identifier nor as a Name, so what was not answered destroyed it
 		return nil
-	}
-	if err != nil {
+	case isLost(lost):
+		return perhapsGone(lost, keyID)
+	default:
 		return err
 	}
 	if n := len(f.consumers); n > 0 && !force {
 		return invalid("the key has %d consumers; force deletes it all the same", n)
 	}
-	return m.destroy(ctx, f.id)
+	return perhapsGone(m.destroy(ctx, f.id), keyID)
 }
 
 // destroy climbs the object's life, in one round trip: Destroy, and where the object is Active, Revoke and Destroy. An
@@ -47,13 +50,31 @@ func (m *Manager) destroy(ctx context.Context, id string) error {
 // climb sends Destroy, Revoke and Destroy until there is an answer. An object that is gone after an answer was lost was
 // destroyed by what was not answered.
 func (m *Manager) climb(ctx context.Context, id string, why kmip.RevocationReasonCode) error {
-	err := m.climbOnce(ctx, id, why)
-	for i := 0; isLost(err) && i < maxLooks && ctx.Err() == nil; i++ {
-		if err = m.climbOnce(ctx, id, why); isNotFound(err) {
+	lost := m.climbOnce(ctx, id, why)
+	if !isLost(lost) {
+		return lost
+	}
+	for i := 0; i < maxLooks && ctx.Err() == nil; i++ {
+		err := m.climbOnce(ctx, id, why)
+		if err == nil || isNotFound(err) {
 			return nil
 		}
+		if isResult(err) {
+			return err
+		}
 	}
-	return err
+	return lost
+}
+
+// perhapsGone tells the operator which key may have been destroyed, if nobody knows: its key id is the object's identifier
+// or Name.
+func perhapsGone(err error, keyID string) error {
+	if !isLost(err) {
+		return err
+	}
+	e := asError(err)
+	e.Message += "; the key " + keyID + " may have been destroyed"
+	return e
 }
 
 func (m *Manager) climbOnce(ctx context.Context, id string, why kmip.RevocationReasonCode) error {

@@ -91,16 +91,74 @@ func TestHalfMade(t *testing.T) {
 	require.Empty(t, b.list(service))
 }
 
-// TestUnknown has an outcome that cannot be known say so, and name the object.
+// TestUnknown has an outcome that cannot be known say so, name the server, and the Name or identifier under which an
+// operator finds the object.
 func TestUnknown(t *testing.T) {
-	b := start(t, setting{keymgr: isolating()})
-	b.server.Inject(mock.Fault{Action: mock.DropResponse, Count: 1000})
-	_, err := b.CreateKey(context.Background(), alice, &protocol.CreateKey{Algorithm: "AES", Length: 256})
+	for _, server := range []mock.Config{{}, {DecimalIDs: true}, {NoBatches: true}} {
+		for name, verb := range map[string]struct {
+			lost []kmip.Operation
+			do   func(ctx context.Context, b *bench, key *protocol.Object) error
+		}{
+			"create": {[]kmip.Operation{kmip.OpCreate, kmip.OpLocate}, func(ctx context.Context, b *bench, _ *protocol.Object) error {
+				_, err := b.CreateKey(ctx, alice, &protocol.CreateKey{Algorithm: "AES", Length: 256})
+				return err
+			}},
+			"pair": {[]kmip.Operation{kmip.OpCreateKeyPair, kmip.OpLocate}, func(ctx context.Context, b *bench, _ *protocol.Object) error {
+				_, err := b.CreateKeyPair(ctx, alice, &protocol.CreateKey{Algorithm: "EC", Length: 256})
+				return err
+			}},
+			"store": {[]kmip.Operation{kmip.OpRegister, kmip.OpLocate}, func(ctx context.Context, b *bench, _ *protocol.Object) error {
+				_, err := b.StoreKey(ctx, alice, &protocol.StoreKey{Object: passphrase()})
+				return err
+			}},
+			"copy": {[]kmip.Operation{kmip.OpRegister, kmip.OpLocate}, func(ctx context.Context, b *bench, key *protocol.Object) error {
+				_, err := b.CopyKey(ctx, alice, &protocol.CopyKey{KeyID: key.ID})
+				return err
+			}},
+			"delete": {[]kmip.Operation{kmip.OpDestroy}, func(ctx context.Context, b *bench, key *protocol.Object) error {
+				_, err := b.DeleteKey(ctx, alice, &protocol.DeleteKey{KeyID: key.ID})
+				return err
+			}},
+			"delete by force": {[]kmip.Operation{kmip.OpDestroy, kmip.OpGetAttributes}, func(ctx context.Context, b *bench, key *protocol.Object) error {
+				_, err := b.DeleteKey(ctx, service, &protocol.DeleteKey{KeyID: key.ID, Force: true})
+				return err
+			}},
+		} {
+			t.Run(fmt.Sprintf("%s/decimal=%v/single=%v", name, server.DecimalIDs, server.NoBatches), func(t *testing.T) {
+				unknown(t, server, verb.do, append(lose(verb.lost[0]), mock.Fault{Action: mock.Refuse, Count: 1000}))
+				if name != "copy" || !server.DecimalIDs { // it begins with a Locate there
+					unknown(t, server, verb.do, lose(verb.lost...))
+				}
+			})
+		}
+	}
+}
+
+// lose are the faults that lose all answers to these operations.
+func lose(operations ...kmip.Operation) (faults []mock.Fault) {
+	for _, o := range operations {
+		faults = append(faults, mock.Fault{Operation: o, Action: mock.DropResponse, Count: 1000})
+	}
+	return faults
+}
+
+// unknown loses the answer to what changes something, and either those to what would tell whether it did, or the server.
+func unknown(t *testing.T, server mock.Config, do func(context.Context, *bench, *protocol.Object) error, faults []mock.Fault) {
+	b := start(t, setting{mock: server, keymgr: isolating()})
+	key := b.get(alice, b.create(alice, 256))
+	key.Clear()
+	b.server.Inject(faults...)
+	err := do(t.Context(), b, key)
 	e, ok := err.(*protocol.Error)
-	require.True(t, ok)
+	require.True(t, ok, "%v", err)
 	require.Equal(t, protocol.Unavailable, e.Kind)
-	require.True(t, e.MaybeExecuted)
-	require.Regexp(t, "under the Name [0-9a-f-]{36}$", e.Message)
+	require.True(t, e.MaybeExecuted, "%v", err)
+	require.Equal(t, b.server.Addr(), e.Server)
+	if faults[0].Operation == kmip.OpDestroy {
+		require.Contains(t, e.Message, "; the key "+key.ID+" may have been destroyed")
+	} else {
+		require.Regexp(t, "; the object may exist under the Name [0-9a-f-]{36}$", e.Message)
+	}
 }
 
 // TestPlainestRecord has whatever can be made be refused once, for which the record may be the reason, and made after all
