@@ -29,6 +29,7 @@
 // # Response
 //
 //	{"version":1,"id":"any text","result":{...}}
+//	{"version":1,"id":"any text","result":{...},"server":"kms2:5696"}
 //	{"version":1,"id":"any text","error":{"kind":"not_found","message":"for people","reason":"ItemNotFound",
 //	  "retryable":false,"maybe_executed":false,"server":"kms1:5696"}}
 //
@@ -38,6 +39,9 @@
 //	retryable       the same request may succeed later
 //	maybe_executed  the operation may have taken effect all the same
 //	server          the server that was asked, host:port, or null
+//
+// Beside a result stands the server that gave it, where the configuration has several to choose from; where it has one, the
+// member is left out.
 //
 // # Operations
 //

@@ -34,7 +34,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, km KeyManager) Stat
 		if err == nil {
 			answer, err = r.execute(ctx, km)
 		}
-		responses.write(r.id, answer, err)
+		responses.write(r.id, answer, serverOf(km), err)
 		wipe(&r)
 		wipe(answer)
 	}
@@ -44,8 +44,20 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, km KeyManager) Stat
 // WriteError writes the error line of a program that cannot begin to serve, for want of a configuration or of sense in
 // its flags. It returns Broken.
 func WriteError(out io.Writer, err error) Status {
-	(&responses{out: out}).write(nil, nil, err)
+	(&responses{out: out}).write(nil, nil, "", err)
 	return Broken
+}
+
+// Chooser is a KeyManager that has several servers to choose from. Server is the one, host:port, that answered last, "" for
+// none.
+type Chooser interface{ Server() string }
+
+// serverOf is the server that a result is from, "" where there is no choice.
+func serverOf(km KeyManager) string {
+	if chooser, ok := km.(Chooser); ok {
+		return chooser.Server()
+	}
+	return ""
 }
 
 // responses writes lines and keeps what they mean for the exit status.
@@ -56,8 +68,8 @@ type responses struct {
 	ended  bool // nothing more can follow
 }
 
-// write answers the request with that id, err taking precedence over answer.
-func (r *responses) write(id *string, answer result, err error) {
+// write answers the request with that id, err taking precedence over answer, which is from server.
+func (r *responses) write(id *string, answer result, server string, err error) {
 	r.line.raw(`{"version":1,"id":`)
 	if id != nil {
 		r.line.text(*id)
@@ -69,12 +81,20 @@ func (r *responses) write(id *string, answer result, err error) {
 	} else {
 		r.line.raw(`,"result":`)
 		answer.encode(&r.line)
+		r.from(server)
 	}
 	r.line.raw("}\n")
 	if _, err := r.out.Write(r.line); err != nil {
 		r.status, r.ended = Broken, true
 	}
 	r.line.wipe()
+}
+
+func (r *responses) from(server string) {
+	if server != "" {
+		r.line.raw(`,"server":`)
+		r.line.text(server)
+	}
 }
 
 func (r *responses) fail(e *Error) {

@@ -240,6 +240,17 @@ func TestACancelledContextIsUnavailable(t *testing.T) {
 	require.Contains(t, out.String(), `"kind":"unavailable"`)
 }
 
+// chooser is a stub with several servers.
+type chooser struct{ stub }
+
+func (*chooser) Server() string { return "kms2:5696" }
+
+func TestAResultSaysWhichServerGaveIt(t *testing.T) {
+	var out strings.Builder
+	require.Equal(t, protocol.Failed, protocol.Serve(context.Background(), strings.NewReader(ask+bad), &out, &chooser{}))
+	require.Equal(t, strings.Replace(answer, "}\n", `,"server":"kms2:5696"}`+"\n", 1)+badly, out.String())
+}
+
 func TestWriteError(t *testing.T) {
 	var out strings.Builder
 	status := protocol.WriteError(&out, &protocol.Error{Kind: protocol.Config, Message: "no certfile"})

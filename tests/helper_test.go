@@ -40,6 +40,7 @@ type response struct {
 	ID      *string  `json:"id"`
 	Result  *result  `json:"result"`
 	Error   *failure `json:"error"`
+	Server  string   `json:"server"`
 }
 
 type result struct {

@@ -79,9 +79,12 @@ func (h *helper) report(ctx context.Context, roundTrip bool, out io.Writer) prot
 	for _, s := range c.Steps {
 		if s.OK {
 			fmt.Fprintf(out, "ok    %s: %s\n", s.Step, s.Detail)
-			continue
+		} else {
+			fmt.Fprintf(out, "FAIL  %s: %s\n", s.Step, s.Detail)
 		}
-		fmt.Fprintf(out, "FAIL  %s: %s\n      %s\n", s.Step, s.Detail, s.Advice)
+		if s.Advice != "" {
+			fmt.Fprintf(out, "      %s\n", s.Advice)
+		}
 	}
 	if !c.OK {
 		return protocol.Broken

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net"
 	"strconv"
 
@@ -21,16 +23,21 @@ type helper struct {
 	callers  *identities // nil in standalone mode
 	broken   error       // what is wrong with the configuration
 	client   *kmip.Client
+
+	errs io.Writer
+	told map[string]bool // what errs has been told of servers
 }
 
-// newHelper reads the configuration. Nothing is connected yet.
-func newHelper(f *flags, environ []string) *helper {
-	h := new(helper)
+// newHelper reads the configuration. Nothing is connected yet. What the operator should know beside the answers goes to errs.
+func newHelper(f *flags, environ []string, errs io.Writer) *helper {
+	h := &helper{errs: errs, told: make(map[string]bool)}
 	if h.broken = h.configure(f, environ); h.broken != nil {
 		h.KeyManager = refusing{&protocol.Error{Kind: protocol.Config, Message: h.broken.Error()}}
 		return h
 	}
-	h.client = kmip.NewClient(clientConfig(h.config, h.identity))
+	config := clientConfig(h.config, h.identity)
+	config.PassedOver = h.passedOver
+	h.client = kmip.NewClient(config)
 	manager := keymgr.New(h.client, keymgr.Config{
 		Activate:         h.config.Activate,
 		ProjectIsolation: h.config.ProjectIsolation && !h.config.Integrated, // else the server keeps projects apart
@@ -58,6 +65,23 @@ func (h *helper) configure(f *flags, environ []string) (err error) {
 	}
 	h.callers, err = newIdentities(h.files, h.config.TokenlessService)
 	return err
+}
+
+// passedOver tells of a server that somebody has to mend, once, though another has served in its place.
+func (h *helper) passedOver(server string, err error) {
+	line := fmt.Sprintf("kmip-keymgr-helper: %s was passed over: %v\n", server, err)
+	if !h.told[line] {
+		h.told[line] = true
+		_, _ = io.WriteString(h.errs, line)
+	}
+}
+
+// Server is the one that answered last, where there are several.
+func (h *helper) Server() string {
+	if h.client == nil || len(h.config.Hosts) < 2 {
+		return ""
+	}
+	return h.client.Server()
 }
 
 func (h *helper) close() {

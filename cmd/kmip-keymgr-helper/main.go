@@ -75,7 +75,7 @@ func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io
 		fmt.Fprintln(out, "kmip-keymgr-helper "+version())
 		return protocol.OK
 	}
-	h := newHelper(f, environ)
+	h := newHelper(f, environ, errs)
 	defer h.close()
 	if f.check {
 		return h.report(ctx, f.roundTrip, out)

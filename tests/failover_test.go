@@ -1,0 +1,69 @@
+package tests
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestFailover has the preferred host unable to serve: another does, and says so. What somebody has to mend is told beside it.
+func TestFailover(t *testing.T) {
+	s, foreign := startMock(t), newPKI(t)
+	wrong := says(nil).serve(t, foreign.tlsConfig(t, foreign.server(t, ecKey(t), nil)))
+	for name, row := range map[string]struct {
+		host string
+		told string
+	}{
+		"nobody listens":        {"127.0.0.1:" + freePort(t), ""},
+		"a bad certificate":     {wrong, "kmip-keymgr-helper: " + wrong + " was passed over: "},
+		"a name without a host": {"kms.invalid:5696", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := helper{configs: []string{s.config}}.with(t, "host = "+row.host+", "+s.address)
+			o := h.run(t, h.request(t, "create_key", args{"algorithm": "AES", "length": 256}))
+			require.Equal(t, 0, o.status)
+			require.Equal(t, s.address, parse(t, o.stdout).Server)
+			require.Equal(t, row.told != "", o.stderr != "")
+			require.True(t, strings.HasPrefix(o.stderr, row.told), "%s", o.stderr)
+
+			session := h.session(t)
+			for range 3 {
+				require.Equal(t, s.address, session.ask(t, "list_keys", args{}).Server)
+			}
+			require.Equal(t, 0, session.end(t))
+			require.Equal(t, row.told != "", strings.Count(session.stderr.String(), "\n") == 1, "%s", session.stderr)
+
+			o = h.run(t, "", "check")
+			require.Equal(t, 0, o.status, "it works all the same")
+			require.Contains(t, o.stdout, s.address)
+			require.Contains(t, o.stdout, "passed over: "+row.host+": ")
+		})
+	}
+	h := helper{configs: []string{s.config}}
+	require.Empty(t, h.ask(t, "list_keys", args{}).Server, "there is but one")
+}
+
+// TestFailoverFromAReadOnlyNode has the preferred host take no changes: they go to the next, and reading does not.
+func TestFailoverFromAReadOnlyNode(t *testing.T) {
+	for _, reason := range []string{"PermissionDenied", "OperationNotSupported"} {
+		t.Run(reason, func(t *testing.T) {
+			node, faults := startMock(t), []string{}
+			for _, operation := range []string{"Create", "Destroy", "Revoke"} {
+				faults = append(faults, "--fault", operation+":reason="+reason+":100")
+			}
+			clone := startMock(t, append(faults, "--pki", filepath.Dir(node.config))...)
+			h := helper{configs: []string{node.config}}.with(t, "host = "+clone.address+", "+node.address)
+			r := h.ask(t, "create_key", args{"algorithm": "AES", "length": 256})
+			id := keyID(t, r)
+			require.Equal(t, node.address, r.Server)
+			require.Equal(t, clone.address, h.ask(t, "list_keys", args{}).Server)
+			require.Equal(t, 1, node.count(t))
+			r = h.ask(t, "delete_key", args{"key_id": id, "force": true})
+			require.Nil(t, r.Error)
+			require.Equal(t, node.address, r.Server)
+			require.Zero(t, node.count(t))
+		})
+	}
+}
