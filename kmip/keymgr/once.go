@@ -69,9 +69,9 @@ func (m *Manager) identify(ctx context.Context, name string) (string, error) {
 
 // activate makes an object Active in a round trip of its own. One that is Active already is well.
 func (m *Manager) activate(ctx context.Context, id string) error {
+	var err error
 	for range maxLooks {
-		_, err := kmip.Do(ctx, m.client, &kmip.Activate{UniqueIdentifier: id})
-		if err == nil {
+		if _, err = kmip.Do(ctx, m.client, &kmip.Activate{UniqueIdentifier: id}); err == nil {
 			return nil
 		}
 		state, stateErr := m.state(ctx, id)
@@ -82,7 +82,7 @@ func (m *Manager) activate(ctx context.Context, id string) error {
 			return err
 		}
 	}
-	return context.DeadlineExceeded
+	return err
 }
 
 func (m *Manager) state(ctx context.Context, id string) (kmip.State, error) {
