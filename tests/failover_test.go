@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"crypto/tls"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,13 +13,15 @@ import (
 func TestFailover(t *testing.T) {
 	s, foreign := startMock(t), newPKI(t)
 	wrong := says(nil).serve(t, foreign.tlsConfig(t, foreign.server(t, ecKey(t), nil)))
+	stranger := says(nil).serve(t, s.tlsConfig(t, foreign))
 	for name, row := range map[string]struct {
 		host string
 		told string
 	}{
-		"nobody listens":        {"127.0.0.1:" + freePort(t), ""},
-		"a bad certificate":     {wrong, "kmip-keymgr-helper: " + wrong + " was passed over: "},
-		"a name without a host": {"kms.invalid:5696", ""},
+		"nobody listens":         {"127.0.0.1:" + freePort(t), ""},
+		"a bad certificate":      {wrong, "kmip-keymgr-helper: " + wrong + " was passed over: "},
+		"refuses us, in TLS 1.3": {stranger, "kmip-keymgr-helper: " + stranger + " was passed over: "},
+		"a name without a host":  {"kms.invalid:5696", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := helper{configs: []string{s.config}}.with(t, "host = "+row.host+", "+s.address)
@@ -66,4 +69,15 @@ func TestFailoverFromAReadOnlyNode(t *testing.T) {
 			require.Zero(t, node.count(t))
 		})
 	}
+}
+
+// tlsConfig is that of a server with the mock's certificate, which knows the clients of another authority.
+func (s *server) tlsConfig(t *testing.T, clients *pki) *tls.Config {
+	t.Helper()
+	dir := filepath.Dir(s.config)
+	config := clients.tlsConfig(t, clients.server(t, ecKey(t), nil))
+	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, "server.pem"), filepath.Join(dir, "server-key.pem"))
+	require.NoError(t, err)
+	config.Certificates = []tls.Certificate{cert}
+	return config
 }

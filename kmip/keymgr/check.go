@@ -48,10 +48,6 @@ func (m *Manager) checkConnection(ctx context.Context) protocol.Step {
 	s.OK = true
 	s.Detail = fmt.Sprintf("%s, %s with %s, certificate of %s until %s", m.client.Server(), tls.VersionName(state.Version),
 		tls.CipherSuiteName(state.CipherSuite), leaf.Subject, leaf.NotAfter.UTC().Format("2006-01-02"))
-	if passed := m.client.PassedOver(); passed != nil {
-		s.Detail += "; passed over: " + passed.Error()
-		s.Advice = connectionAdvice(passed)
-	}
 	return s
 }
 
@@ -79,6 +75,10 @@ func (m *Manager) checkServer(ctx context.Context) protocol.Step {
 		}
 	}
 	s.Detail = fmt.Sprintf("KMIP %v, %q, %d operations", m.client.Version(), said.VendorIdentification, len(said.Operations))
+	if passed := m.client.PassedOver(); passed != nil {
+		s.Detail += fmt.Sprintf(" at %s; passed over: %v", m.client.Server(), passed)
+		s.Advice = connectionAdvice(passed)
+	}
 	if s.OK = missing == nil; !s.OK {
 		s.Advice = "the server does not offer this client " + strings.Join(missing, ", ")
 	}

@@ -15,6 +15,7 @@ const maxLooks = 5
 // not is made again under the same Name. So nothing is made twice, and nothing that was made is lost. look tells whether
 // it is there.
 func (m *Manager) once(ctx context.Context, d *description, try func() error, look func() (bool, error)) error {
+	defer func() { m.maker = m.client.Server() }()
 	lost := try()
 	if !isLost(lost) {
 		return lost
@@ -104,9 +105,11 @@ func (m *Manager) ensureActive(ctx context.Context, id string, d *description, e
 	return nil
 }
 
-// undo destroys an object that came out wrong, and returns why it was.
+// undo destroys an object that came out wrong, and returns why it was. That another server than the one that made it does
+// not know it tells nothing.
 func (m *Manager) undo(ctx context.Context, id string, d *description, why error) error {
-	if err := m.destroy(ctx, id); err != nil && !isNotFound(err) {
+	err := m.destroy(ctx, id)
+	if gone := isNotFound(err) && m.client.Server() == m.maker; err != nil && !gone {
 		e := asError(why)
 		e.Message += "; the object stays behind under the Name " + d.name + ", since it could not be destroyed: " + err.Error()
 		e.MaybeExecuted = true

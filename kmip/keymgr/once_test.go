@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"kmip-keymgr/kmip"
+	"kmip-keymgr/kmip/keymgr"
 	"kmip-keymgr/mock"
 	"kmip-keymgr/protocol"
 )
@@ -89,6 +91,26 @@ func TestHalfMade(t *testing.T) {
 	_, err = b.CreateKeyPair(context.Background(), alice, &protocol.CreateKey{Algorithm: "EC", Length: 256})
 	require.Equal(t, protocol.Unsupported, kind(err), "%v", err)
 	require.Empty(t, b.list(service))
+}
+
+// TestHalfMadeElsewhere has the server go away that made an object which cannot be activated. Another, which does not know
+// it, does not make it gone.
+func TestHalfMadeElsewhere(t *testing.T) {
+	pki, err := mock.NewPKI()
+	require.NoError(t, err)
+	b := start(t, setting{mock: mock.Config{PKI: pki}})
+	other := start(t, setting{mock: mock.Config{PKI: pki}})
+	b.server.Inject(mock.Fault{Operation: kmip.OpActivate, Action: mock.Fail, Reason: kmip.GeneralFailure, Count: 1000},
+		mock.Fault{Operation: kmip.OpGetAttributes, Action: mock.DropRequest, Count: 1000})
+	config := b.server.Client()
+	config.Hosts = append(config.Hosts, other.server.Addr())
+	client := kmip.NewClient(config)
+	t.Cleanup(func() { client.Close() })
+	_, err = keymgr.New(client, keymgr.Config{Activate: true, Timeout: 10 * time.Second}).CreateKey(t.Context(), alice, &protocol.CreateKey{Algorithm: "AES", Length: 256})
+	e, ok := err.(*protocol.Error)
+	require.True(t, ok)
+	require.True(t, e.MaybeExecuted, "%v", err)
+	require.Contains(t, e.Message, "the object stays behind under the Name ")
 }
 
 // TestUnknown has an outcome that cannot be known say so, name the server, and the Name or identifier under which an
