@@ -96,6 +96,24 @@ func TestNoHostServes(t *testing.T) {
 	require.Empty(t, c.Server(), "none in particular")
 	require.Len(t, a.asked(), 3, "it is tried again, as all are")
 	requireReadable(t, err)
+
+	good := serve(t, nil, ok, hangUp)
+	c = client(t, func(c *Config) { c.MaxRetries = 0 }, b, good)
+	_, err = Do(soon(t), c, get)
+	require.NoError(t, err)
+	_, err = Do(soon(t), c, get)
+	require.ErrorContains(t, err, "any of the hosts: "+good.address+": ", "it began with the host in use")
+	_, err = Do(soon(t), c, get)
+	require.ErrorContains(t, err, "any of the hosts: "+b.address+": ", "and then anew")
+}
+
+// A host that there was no time for is not blamed.
+func TestNoTimeForTheOthers(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	first := listen(t, func(_ *server, conn net.Conn) { cancel(); _, _ = io.Copy(io.Discard, conn) })
+	_, err := Do(ctx, client(t, nil, first, dead(t)), get)
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, "kmip: cannot reach "+first.address+": ")
 }
 
 // What may have been done is asked about where it may have been done.

@@ -18,13 +18,14 @@ func TestFailover(t *testing.T) {
 		host string
 		told string
 	}{
+		"a black hole":           {blackHole(t, nil), ""},
 		"nobody listens":         {"127.0.0.1:" + freePort(t), ""},
 		"a bad certificate":      {wrong, "kmip-keymgr-helper: " + wrong + " was passed over: "},
 		"refuses us, in TLS 1.3": {stranger, "kmip-keymgr-helper: " + stranger + " was passed over: "},
 		"a name without a host":  {"kms.invalid:5696", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := helper{configs: []string{s.config}}.with(t, "host = "+row.host+", "+s.address)
+			h := helper{configs: []string{s.config}}.with(t, "host = "+row.host+", "+s.address, "connect_timeout = 1")
 			o := h.run(t, h.request(t, "create_key", args{"algorithm": "AES", "length": 256}))
 			require.Equal(t, 0, o.status)
 			require.Equal(t, s.address, parse(t, o.stdout).Server)
