@@ -111,14 +111,17 @@ func large() (string, args) {
 	return "store_key", args{"object": args{"type": "opaque", "value": value}}
 }
 
+// oneShot gives a helper its only request once that has started, since the time starts with the request.
 func (s stall) oneShot(t *testing.T, h helper) time.Duration {
 	t.Helper()
 	op, a := s.ask()
-	line := h.request(t, op, a)
+	only := h.with(t, fmt.Sprintf("timeout = %g", allowed.Seconds())).session(t)
+	time.Sleep(100 * time.Millisecond)
 	began := time.Now()
-	o := h.run(t, line, "--timeout", allowed.String())
+	answer := only.line(t, op, a)
 	took := time.Since(began)
-	s.require(t, parse(t, o.stdout))
+	s.require(t, parse(t, answer))
+	require.Equal(t, 1, only.end(t))
 	return took
 }
 
