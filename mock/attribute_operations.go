@@ -101,7 +101,7 @@ func (t *turn) alter(o *object, next attributes) error {
 	if err := t.client.mayClaim(o.attributes, next); err != nil {
 		return err
 	}
-	o.attributes = next
+	t.store.rewrite(o, next)
 	t.store.changed(o, t.now)
 	return nil
 }

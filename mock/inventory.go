@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 
 	"kmip-keymgr/kmip"
@@ -23,7 +22,12 @@ type Entry struct {
 
 // Inventory lists the objects that there are, the oldest first, as the inventory file does. It has no key material.
 func (s *Server) Inventory() []Entry {
-	list, _ := s.store.inventory()
+	s.store.mu.Lock()
+	defer s.store.mu.Unlock()
+	list := make([]Entry, 0, len(s.store.ordered))
+	for _, o := range s.store.ordered {
+		list = append(list, o.entry())
+	}
 	return list
 }
 
@@ -34,6 +38,7 @@ type inventory struct {
 	mu      sync.Mutex
 	written bool
 	changes uint64 // the store's count of changes when it was written
+	text    []byte // reused
 }
 
 // write rewrites the file if anything has changed since. A reader sees the old list or the new, never half of one.
@@ -46,10 +51,10 @@ func (i *inventory) write(s *store) error {
 	if i.written && s.unchanged(i.changes) {
 		return nil
 	}
-	list, changes := s.inventory()
-	data, err := json.MarshalIndent(list, "", "  ")
+	text, changes, err := s.appendInventory(i.text[:0])
+	i.text = text
 	if err == nil {
-		err = writeFile(i.file, append(data, '\n'), 0o644)
+		err = writeFile(i.file, text, 0o644)
 	}
 	if err == nil {
 		i.written, i.changes = true, changes
@@ -63,19 +68,26 @@ func (s *store) unchanged(since uint64) bool {
 	return s.changes == since
 }
 
-func (s *store) inventory() ([]Entry, uint64) {
+// appendInventory appends the whole list as JSON. Objects that have not changed are not written out anew, or ten thousand
+// keys would take their square in time.
+func (s *store) appendInventory(text []byte) ([]byte, uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	objects := make([]*object, 0, len(s.objects))
-	for _, o := range s.objects {
-		objects = append(objects, o)
+	end := "[]\n"
+	for i, o := range s.ordered {
+		start := ",\n  "
+		if i == 0 {
+			start, end = "[\n  ", "\n]\n"
+		}
+		if o.listed == nil {
+			var err error
+			if o.listed, err = json.MarshalIndent(o.entry(), "  ", "  "); err != nil {
+				return text, 0, err
+			}
+		}
+		text = append(append(text, start...), o.listed...)
 	}
-	slices.SortFunc(objects, func(a, b *object) int { return cmp.Compare(a.number, b.number) })
-	list := make([]Entry, 0, len(objects))
-	for _, o := range objects {
-		list = append(list, o.entry())
-	}
-	return list, s.changes
+	return append(text, end...), s.changes, nil
 }
 
 func (o *object) entry() Entry {

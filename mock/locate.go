@@ -25,7 +25,7 @@ func (t *turn) locate(p *kmip.Locate) (kmip.Payload, error) {
 	}
 	t.store.mu.Lock()
 	defer t.store.mu.Unlock()
-	hits := t.store.find(t, func(o *object) bool { return o.matches(p.Attributes) })
+	hits := t.store.find(t, p.Attributes)
 	hits = ofGroup(hits, p.ObjectGroupMember)
 	if p.StorageStatusMask != 0 && p.StorageStatusMask&onLine == 0 {
 		hits = nil

@@ -88,7 +88,7 @@ func New(config Config) (*Server, error) {
 	}
 	s := &Server{config: config, tls: config.PKI.serverConfig(), conns: make(map[net.Conn]struct{})}
 	s.store.decimalIDs = config.DecimalIDs
-	s.store.objects = make(map[string]*object)
+	s.store.objects, s.store.named = make(map[string]*object), make(map[string][]*object)
 	if !config.Forgetful {
 		s.store.destroyed = make(map[string]*object)
 	}

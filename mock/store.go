@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"sync"
@@ -22,6 +23,7 @@ type object struct {
 	owner   Identity
 	number  uint64 // objects in the order in which they were made
 	fetched uint64 // when it was last fetched with Get, in the store's own time
+	listed  []byte // what the inventory file says of it, nil where that is not known
 	attributes
 }
 
@@ -31,7 +33,9 @@ type store struct {
 
 	mu        sync.Mutex
 	objects   map[string]*object
-	destroyed map[string]*object // what is still known of those, nil to forget them
+	ordered   []*object            // the same, the oldest first
+	named     map[string][]*object // the same, by the values of their Names
+	destroyed map[string]*object   // what is still known of those, nil to forget them
 	made      uint64
 	serial    uint64 // of decimal identifiers
 	fetches   uint64
@@ -79,9 +83,20 @@ func digest(o *kmip.Object, v kmip.Version) ttlv.Value {
 
 func (o *object) state() kmip.State { return kmip.State(o.enum(ttlv.TagState)) }
 
-func (o *object) setState(s kmip.State) { o.put(ttlv.TagState, ttlv.EnumValue(s)) }
+func (o *object) setState(s kmip.State) {
+	o.put(ttlv.TagState, ttlv.EnumValue(s))
+	o.listed = nil
+}
 
-// refresh moves the object to the state that its dates have brought about by now (section 3.22).
+// refresh moves the object to the state that its dates have brought about by now (section 3.22), and notes that.
+func (s *store) refresh(o *object, now time.Time) {
+	before := o.state()
+	o.refresh(now)
+	if o.state() != before {
+		s.changes++
+	}
+}
+
 func (o *object) refresh(now time.Time) {
 	if o.state() == kmip.PreActive && o.reached(ttlv.TagActivationDate, now) {
 		o.setState(kmip.Active)
@@ -120,12 +135,63 @@ func (s *store) add(link func(), objects ...*object) error {
 		}
 	}
 	for _, o := range objects {
-		s.made++
-		s.changes++
-		o.number = s.made
-		s.objects[o.id] = o
+		s.insert(o)
 	}
 	return nil
+}
+
+func (s *store) insert(o *object) {
+	s.made++
+	s.changes++
+	o.number = s.made
+	s.objects[o.id] = o
+	s.ordered = append(s.ordered, o)
+	s.index(o)
+}
+
+func (s *store) remove(o *object) {
+	s.changes++
+	delete(s.objects, o.id)
+	if at, ok := slices.BinarySearchFunc(s.ordered, o, older); ok {
+		s.ordered = slices.Delete(s.ordered, at, at+1)
+	}
+	s.unindex(o)
+}
+
+func older(a, b *object) int { return cmp.Compare(a.number, b.number) }
+
+// rewrite gives an object other attributes.
+func (s *store) rewrite(o *object, next attributes) {
+	s.unindex(o)
+	o.attributes, o.listed = next, nil
+	s.index(o)
+}
+
+// index enters an object under its Names.
+func (s *store) index(o *object) {
+	for name := range o.names() {
+		s.named[name] = append(s.named[name], o)
+	}
+}
+
+func (s *store) unindex(o *object) {
+	for name := range o.names() {
+		s.named[name] = slices.DeleteFunc(s.named[name], func(other *object) bool { return other == o })
+		if len(s.named[name]) == 0 {
+			delete(s.named, name)
+		}
+	}
+}
+
+// names are the values of the Names.
+func (l attributes) names() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := range l {
+			if l[i].Tag == ttlv.TagName && !yield(string(l[i].Value.Data)) {
+				return
+			}
+		}
+	}
 }
 
 // identify gives an object its identifier: a random UUID (RFC 9562 section 5.4), or the next number.
@@ -164,12 +230,7 @@ func (s *store) checkNames(o *object, beside []*object) error {
 
 // hasName tells whether an object that the client may know of has the name.
 func (s *store) hasName(client *Identity, name *kmip.Attribute) bool {
-	for _, o := range s.objects {
-		if o.equal(name) >= 0 && !client.knowsNot(&o.owner) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.named[string(name.Value.Data)], func(o *object) bool { return !client.knowsNot(&o.owner) })
 }
 
 // with calls use with an object of the client's, in its state of now.
@@ -205,30 +266,37 @@ func (t *turn) visit(id string, o *object, use func(o *object) error) error {
 	case o.owner.Owner != t.client.Owner:
 		return refusal(kmip.PermissionDenied, "could not locate object %q", id)
 	}
-	o.refresh(t.now)
+	t.store.refresh(o, t.now)
 	return use(o)
 }
 
-// find lists the client's objects that match, the newest first.
-func (s *store) find(t *turn, match func(o *object) bool) []*object {
+// find lists the client's objects that have the attributes, the newest first.
+func (s *store) find(t *turn, wanted kmip.Attributes) []*object {
 	var list []*object
-	for _, o := range s.objects {
+	for _, o := range s.candidates(wanted) {
 		if o.owner.Owner != t.client.Owner {
 			continue
 		}
-		o.refresh(t.now)
-		if match(o) {
+		s.refresh(o, t.now)
+		if o.matches(wanted) {
 			list = append(list, o)
 		}
 	}
-	slices.SortFunc(list, func(a, b *object) int { return cmp.Compare(b.number, a.number) })
+	slices.SortFunc(list, func(a, b *object) int { return older(b, a) }) // a Name may have come to an object late
 	return list
+}
+
+// candidates are the objects among which those are that have the attributes.
+func (s *store) candidates(wanted kmip.Attributes) []*object {
+	for name := range attributes(wanted).names() {
+		return s.named[name]
+	}
+	return s.ordered
 }
 
 // destroy forgets an object's value, and all else but what its attributes say (section 4.21).
 func (s *store) destroy(o *object, now time.Time) {
-	s.changes++
-	delete(s.objects, o.id)
+	s.remove(o)
 	clearObject(&o.Object)
 	if s.destroyed == nil {
 		return
@@ -253,6 +321,8 @@ func (s *store) clear() {
 		clearObject(&o.Object)
 	}
 	clear(s.objects)
+	clear(s.named)
+	s.ordered = nil
 	clear(s.destroyed)
 }
 
