@@ -20,6 +20,8 @@
 //   - Attributes that may not be set, changed or deleted have the reasons of 2.x in 2.x, and those of 1.x before.
 //   - With users configured, a client is its certificate and its user name together.
 //
+// A Fault breaks conversations: a connection (Refuse), the handshake of TLS (Handshake), or the requests of an operation.
+//
 // In integrated mode (Config.Keystone) docs/credential.md rules: a client is the project of its token, every message is
 // checked with Keystone before any of it runs, what roles permit is in openstack.go, another project's object is Item Not
 // Found, Names are unique in a project, and what an object says of its owner must be true.

@@ -1,7 +1,9 @@
 package mock
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,8 +27,14 @@ const (
 	Fail                           // do not execute, and answer with the Reason
 )
 
+// Handshake stands in a Fault for TLS's handshake, which comes before any request: its request is the client's hello, its
+// reply all that the server says until the handshake is over. It is none of the operations that 0 is for.
+const Handshake kmip.Operation = 0xFFFFFFFF
+
 // Fault is something that goes wrong with the next Count requests that ask for Operation: one item of a batch is enough.
-// Several faults may act on one request.
+//
+// Of several faults for one operation the first acts until it is used up, and then the next; but a Delay acts beside
+// another fault. Faults for different operations, any being one of them, act together on a request that matches them all.
 type Fault struct {
 	Operation kmip.Operation // 0 for any
 	Action    Action
@@ -36,8 +44,9 @@ type Fault struct {
 	Reason    kmip.ResultReason
 }
 
-// ParseFault reads OPERATION:ACTION[:COUNT], where OPERATION may be *, and ACTION is refuse, drop-request,
-// drop-response, truncate=N, delay=DURATION, garbage or reason=ResultReasonName.
+// ParseFault reads OPERATION:ACTION[:COUNT], where OPERATION may be * for any, or Handshake, and ACTION is refuse,
+// drop-request, drop-response, truncate=N, delay=DURATION, garbage or reason=ResultReasonName. The names of operations and
+// reasons may be spelt with spaces, as the specification has them.
 func ParseFault(text string) (Fault, error) {
 	parts := strings.Split(text, ":")
 	if len(parts) < 2 || len(parts) > 3 {
@@ -51,6 +60,9 @@ func ParseFault(text string) (Fault, error) {
 	if err == nil && len(parts) == 3 {
 		f.Count, err = positive(parts[2])
 	}
+	if err == nil && f.Operation == Handshake && f.Action == Fail {
+		err = errors.New("a handshake has no result reason")
+	}
 	if err != nil {
 		return Fault{}, fmt.Errorf("mock: fault %q: %w", text, err)
 	}
@@ -58,13 +70,18 @@ func ParseFault(text string) (Fault, error) {
 }
 
 func parseOperation(name string) (kmip.Operation, error) {
+	if name == "Handshake" {
+		return Handshake, nil
+	}
 	all := kmip.Operations()
-	i := slices.IndexFunc(all, func(o kmip.Operation) bool { return o.String() == name })
+	i := slices.IndexFunc(all, func(o kmip.Operation) bool { return o.String() == unspaced(name) })
 	if i < 0 {
-		return 0, fmt.Errorf("no operation %q, there are %v", name, all)
+		return 0, fmt.Errorf("no operation %q, there are *, Handshake and %v", name, all)
 	}
 	return all[i], nil
 }
+
+func unspaced(name string) string { return strings.ReplaceAll(name, " ", "") }
 
 func positive(text string) (int, error) {
 	n, err := strconv.Atoi(text)
@@ -79,19 +96,19 @@ func (f *Fault) parseAction(text string) (err error) {
 	switch name {
 	case "truncate":
 		f.Action = Truncate
-		if f.Bytes, err = strconv.Atoi(value); err == nil && f.Bytes < 0 {
-			err = fmt.Errorf("%q is no number of bytes", value)
+		if f.Bytes, err = strconv.Atoi(value); err != nil || f.Bytes < 0 {
+			return fmt.Errorf("%q is no number of bytes", value)
 		}
-		return err
+		return nil
 	case "delay":
 		f.Action = Delay
-		if f.Delay, err = time.ParseDuration(value); err == nil && f.Delay < 0 {
-			err = fmt.Errorf("%q is no delay", value)
+		if f.Delay, err = time.ParseDuration(value); err != nil || f.Delay < 0 {
+			return fmt.Errorf("%q is no delay, such as 1.5s", value)
 		}
-		return err
+		return nil
 	case "reason":
 		f.Action = Fail
-		f.Reason, err = kmip.ParseResultReason(value)
+		f.Reason, err = kmip.ParseResultReason(unspaced(value))
 		return err
 	}
 	return f.parsePlain(text)
@@ -109,7 +126,7 @@ func (f *Fault) parsePlain(text string) error {
 	case "garbage":
 		f.Action = Garbage
 	default:
-		return fmt.Errorf("no action %q", text)
+		return fmt.Errorf("no action %q, there are refuse, drop-request, drop-response, truncate=N, delay=DURATION, garbage and reason=NAME", text)
 	}
 	return nil
 }
@@ -129,17 +146,26 @@ func (f *faults) add(more ...Fault) {
 	}
 }
 
-// consume counts down the faults that match and hands each to use.
+// queue is whose turn is waited for: one action at a time acts on an operation, and one delay.
+type queue struct {
+	operation kmip.Operation
+	delay     bool
+}
+
+// consume counts down the faults that match, the first of each queue, and hands each to use.
 func (f *faults) consume(match func(*Fault) bool, use func(*Fault)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.pending) == 0 {
 		return
 	}
+	acted := make(map[queue]bool)
 	for i := range f.pending {
-		if match(&f.pending[i]) {
-			use(&f.pending[i])
-			f.pending[i].Count--
+		p := &f.pending[i]
+		if q := (queue{p.Operation, p.Action == Delay}); match(p) && !acted[q] {
+			acted[q] = true
+			use(p)
+			p.Count--
 		}
 	}
 	f.pending = slices.DeleteFunc(f.pending, func(p Fault) bool { return p.Count == 0 })
@@ -175,6 +201,12 @@ func (f failing) reason(o kmip.Operation) kmip.ResultReason {
 func (f *faults) take(items []kmip.RequestItem) effect {
 	var e effect
 	f.consume(func(p *Fault) bool { return p.Action != Refuse && p.asked(items) }, e.join)
+	return e
+}
+
+// handshake is the effect of the faults that act on a new connection's handshake.
+func (f *faults) handshake() (e effect) {
+	f.consume(func(p *Fault) bool { return p.Action != Refuse && p.Operation == Handshake }, e.join)
 	return e
 }
 
@@ -219,3 +251,44 @@ func (e *effect) spoil(reply []byte) []byte {
 	}
 	return reply
 }
+
+// handshake is a connection on which TLS shakes hands, with what a fault does to the server's side of that.
+type handshake struct {
+	net.Conn
+	server *Server
+	fault  effect
+	sent   int
+}
+
+var errFault = errors.New("mock: as the fault says")
+
+// Write sends what the fault leaves of it. The first answers the client's hello.
+func (h *handshake) Write(flight []byte) (n int, err error) {
+	switch {
+	case h.fault.dropRequest:
+		return 0, errFault
+	case h.sent == 0:
+		h.server.pause(h.fault.delay)
+	}
+	if h.fault.spoils() {
+		n, err = h.writeSpoiled(slices.Clone(flight))
+	} else {
+		n, err = h.Conn.Write(flight)
+	}
+	h.sent += n
+	return n, err
+}
+
+// writeSpoiled fails where TLS is not to go on. The bytes of truncate=N are those of all flights together.
+func (h *handshake) writeSpoiled(flight []byte) (int, error) {
+	left := h.fault
+	left.bytes -= min(h.sent, left.bytes)
+	n, err := h.Conn.Write(left.spoil(flight))
+	if err == nil && (left.garbage || n < len(flight)) {
+		err = errFault
+	}
+	return n, err
+}
+
+// over tells whether the connection ends with the handshake, although that was a success.
+func (h *handshake) over() bool { return h.fault.dropResponse || h.fault.spoils() }

@@ -256,9 +256,10 @@ func (s *Server) pause(d time.Duration) {
 // converse serves one connection.
 func (s *Server) converse(raw net.Conn) {
 	defer s.leave(raw)
-	conn := tls.Server(raw, s.tls)
-	_ = raw.SetDeadline(time.Now().Add(handshakeTimeout))
-	if conn.Handshake() != nil {
+	wire := &handshake{Conn: raw, server: s, fault: s.faults.handshake()}
+	conn := tls.Server(wire, s.tls)
+	_ = raw.SetDeadline(time.Now().Add(handshakeTimeout + wire.fault.delay))
+	if conn.Handshake() != nil || wire.over() {
 		return
 	}
 	_ = raw.SetDeadline(time.Time{})

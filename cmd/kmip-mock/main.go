@@ -42,7 +42,7 @@ func (o *options) flags() *pflag.FlagSet {
 	f.StringVar(&o.keystone, "keystone", "", "`FILE` with [keystone_authtoken], the server's identity at Keystone; every request must then carry\nan OpenStack credential that Keystone accepts")
 	f.StringArrayVar(&o.users, "user", nil, "`NAME:PASSWORD`, one of which a client must then send; repeatable")
 	f.StringVar(&o.versions, "kmip-versions", "1.0-2.1", "the KMIP `VERSIONS` to speak, a range or one")
-	f.StringArrayVar(&o.faults, "fault", nil, "`OPERATION:ACTION[:COUNT]`: refuse, drop-request, drop-response, truncate=N, delay=DURATION,\ngarbage or reason=ResultReasonName for the next COUNT requests of OPERATION, or of any (*); repeatable")
+	f.StringArrayVar(&o.faults, "fault", nil, "`OPERATION:ACTION[:COUNT]`: refuse, drop-request, drop-response, truncate=N, delay=DURATION,\ngarbage or reason=ResultReasonName for the next COUNT requests (default 1) of OPERATION, of any (*),\nor for the next COUNT handshakes of TLS (Handshake); of several for one OPERATION, delays apart,\nthe first acts until it is used up; repeatable")
 	f.StringVar(&o.inventory, "inventory", "", "`FILE` to keep as a JSON list of the objects")
 	f.BoolVar(&o.version, "version", false, "print the version and exit")
 	f.BoolVarP(&o.help, "help", "h", false, "print this help and exit")
