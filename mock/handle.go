@@ -24,6 +24,18 @@ func newSession(s *Server, peer tls.ConnectionState) *session {
 	return &session{server: s, peer: peer, coder: ttlv.Coder{Strict: true}}
 }
 
+// rest lets go of what a session need not keep while it waits for the next request, which may never come.
+func (s *session) rest() {
+	s.request = kmip.RequestMessage{}
+	clear(s.response.Items)
+	if cap(s.response.Items) > maxKept/64 {
+		s.response.Items = nil
+	}
+	if cap(s.reply) > maxKept {
+		s.reply = nil
+	}
+}
+
 // answer serves one framed message: the reply, which may be none, and whether the connection can go on. This is where
 // faults act.
 func (s *session) answer(msg []byte) (reply []byte, goOn bool) {
@@ -44,7 +56,6 @@ func (s *session) answer(msg []byte) (reply []byte, goOn bool) {
 
 // decode reads a message that is in a version spoken here.
 func (s *session) decode(msg []byte) error {
-	s.request = kmip.RequestMessage{Items: s.request.Items[:0]}
 	err := s.request.Decode(&s.coder, msg)
 	if v := s.request.Header.Version; err == nil && !s.server.config.Versions.has(v) {
 		err = fmt.Errorf("no KMIP version %v here", v)
@@ -89,7 +100,7 @@ func (s *session) handle(fail failing) []byte {
 	if err != nil {
 		return s.refuse(h.Version, err)
 	}
-	t := turn{server: s.server, store: &s.server.store, version: h.Version, client: client, now: now}
+	t := turn{server: s.server, store: &s.server.store, version: h.Version, client: client, now: now, room: maxReply}
 	s.response.Items = t.run(&s.request, s.response.Items[:0], fail)
 	if err := s.server.inv.write(&s.server.store); err != nil {
 		return s.refuse(h.Version, err)

@@ -331,3 +331,27 @@ func TestCloseEndsConnections(t *testing.T) {
 	_, err = tls.Dial("tcp", server.Addr(), tlsConfig(server.Client()))
 	require.Error(t, err)
 }
+
+// TestManyLargeAnswers: what a message asks for is bounded, whatever there is to give.
+func TestManyLargeAnswers(t *testing.T) {
+	c := one(t, mock.Config{}, kmip.V1_4)
+	large := kmip.Object{Type: kmip.OpaqueObject, OpaqueDataType: 0x80000001, Data: make([]byte, 900<<10)}
+	id := do(t, c, &kmip.Register{Object: large}).UniqueIdentifier
+	b := kmip.Batch{Continue: true}
+	var results []*kmip.Result[kmip.GetResponse]
+	for range 10 {
+		results = append(results, kmip.Add(&b, &kmip.Get{UniqueIdentifier: id}))
+	}
+	found := kmip.Add(&b, &kmip.Locate{})
+	require.NoError(t, c.Run(t.Context(), &b))
+	for i, r := range results {
+		if i < 4 {
+			require.NoError(t, r.Err)
+			require.Equal(t, large.Data, r.Response.Object.Data)
+		} else {
+			require.ErrorIs(t, r.Err, kmip.ResponseTooLarge)
+		}
+	}
+	require.NoError(t, found.Err)
+	do(t, c, &kmip.Get{UniqueIdentifier: id})
+}

@@ -17,6 +17,7 @@ type turn struct {
 	client      Identity
 	now         time.Time
 	placeholder string
+	room        int // bytes of values that the reply may still grow by
 }
 
 // run runs the items of a message in order and appends their answers to list.
@@ -51,7 +52,37 @@ func (t *turn) item(item *kmip.RequestItem, faults failing) (kmip.Payload, error
 	if err := t.client.may(item.Operation); err != nil {
 		return nil, err
 	}
-	return t.operation(item.Payload)
+	return t.fitting(t.operation(item.Payload))
+}
+
+// fitting refuses a payload for which the reply has no room left.
+func (t *turn) fitting(p kmip.Payload, err error) (kmip.Payload, error) {
+	if err != nil {
+		return nil, err
+	}
+	if n := size(p); n > t.room {
+		forget([]kmip.ResponseItem{{Payload: p}})
+		return nil, refusal(kmip.ResponseTooLarge, "%d bytes more would make the response larger than %d", n, maxReply)
+	}
+	t.room -= size(p)
+	return p, nil
+}
+
+// size is about how many bytes a payload adds to the reply, where that is not small. Only what changes nothing is.
+func size(p kmip.Payload) (bytes int) {
+	switch p := p.(type) {
+	case *kmip.GetResponse:
+		return len(p.Object.Data) + len(p.Object.KeyBlock.Material.Data)
+	case *kmip.GetAttributesResponse:
+		for i := range p.Attributes {
+			bytes += len(p.Attributes[i].Value.Data)
+		}
+	case *kmip.LocateResponse:
+		for _, id := range p.UniqueIdentifiers {
+			bytes += len(id)
+		}
+	}
+	return bytes
 }
 
 // supports tells whether the server has an operation in that version.

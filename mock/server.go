@@ -10,6 +10,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"kmip-keymgr/keystone"
@@ -17,12 +18,18 @@ import (
 	"kmip-keymgr/ttlv"
 )
 
-// The bounds of a server: nobody can make it wait, or hold memory, without end.
+// The bounds of a server: nobody can make it wait, or hold memory, without end. A connection that is idle costs some 50 kB;
+// one that is not, at most its request, and its reply twice.
 const (
 	maxRequest       = 1 << 20 // bytes
-	maxConnections   = 512
-	handshakeTimeout = 10 * time.Second
-	idleTimeout      = 5 * time.Minute // until the next request is there in full
+	maxReply         = 4 << 20 // bytes of values in it
+	maxKept          = 1 << 14 // bytes of a buffer that an idle connection keeps
+	socketBuffer     = 1 << 16 // bytes in the kernel, each way
+	maxConnections   = 4096    // who comes after waits until one leaves
+	spareFiles       = 64      // that are open beside connections
+	handshakeTimeout = 30 * time.Second
+	idleTimeout      = 5 * time.Minute  // until the next request begins
+	requestTimeout   = 30 * time.Second // from there until it is there in full
 	writeTimeout     = 30 * time.Second
 	closeTimeout     = 10 * time.Second
 	drainTimeout     = time.Second
@@ -56,6 +63,7 @@ type Server struct {
 	faults   faults
 	inv      inventory
 	requests atomic.Int64
+	places   chan struct{} // one for each connection that there may be
 
 	stopping context.Context
 	stop     context.CancelFunc
@@ -94,6 +102,7 @@ func New(config Config) (*Server, error) {
 	}
 	s.faults.add(config.Faults...)
 	s.inv.file = config.Inventory
+	s.places = make(chan struct{}, connectionLimit())
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	return s, s.inv.write(&s.store)
 }
@@ -132,29 +141,46 @@ func (s *Server) begin(l net.Listener) bool {
 	return !s.closed
 }
 
+// accept takes connections while there are places. A client that finds none waits in the listener's queue, where nothing
+// that it sends is lost.
 func (s *Server) accept(l net.Listener) error {
-	for {
+	for s.takePlace() {
 		conn, err := l.Accept()
 		switch {
-		case s.stopping.Err() != nil:
-			return closeIf(conn)
-		case err != nil && isTemporary(err):
-			s.pause(10 * time.Millisecond)
-		case err != nil:
+		case err != nil && s.stopping.Err() == nil && !isTemporary(err):
 			return err
+		case err != nil:
+			s.leavePlace()
+			s.pause(10 * time.Millisecond)
 		case s.faults.refuse() || !s.enter(conn):
+			s.leavePlace()
 			conn.Close()
 		default:
 			go s.converse(conn)
 		}
 	}
+	return nil
 }
 
-func closeIf(conn net.Conn) error {
-	if conn != nil {
-		conn.Close()
+// takePlace waits for a place, until the server stops.
+func (s *Server) takePlace() bool {
+	select {
+	case s.places <- struct{}{}:
+		return s.stopping.Err() == nil
+	case <-s.stopping.Done():
+		return false
 	}
-	return nil
+}
+
+func (s *Server) leavePlace() { <-s.places }
+
+// connectionLimit is how many connections leave the process files to work with.
+func connectionLimit() int {
+	var files syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files) != nil || files.Cur > maxConnections+spareFiles {
+		return maxConnections
+	}
+	return max(1, int(files.Cur)-spareFiles)
 }
 
 // isTemporary tells errors of one connection, or of a moment, from those of the listener.
@@ -163,11 +189,11 @@ func isTemporary(err error) bool {
 	return errors.As(err, &n) && !errors.Is(err, net.ErrClosed)
 }
 
-// enter counts a connection in, if there is room. Close waits for it to leave.
+// enter counts a connection in, unless the server has been closed. Close waits for it to leave.
 func (s *Server) enter(conn net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || len(s.conns) >= maxConnections {
+	if s.closed {
 		return false
 	}
 	s.conns[conn] = struct{}{}
@@ -177,6 +203,7 @@ func (s *Server) enter(conn net.Conn) bool {
 
 func (s *Server) leave(conn net.Conn) {
 	defer s.wait.Done()
+	defer s.leavePlace()
 	conn.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -256,6 +283,7 @@ func (s *Server) pause(d time.Duration) {
 // converse serves one connection.
 func (s *Server) converse(raw net.Conn) {
 	defer s.leave(raw)
+	boundBuffers(raw)
 	wire := &handshake{Conn: raw, server: s, fault: s.faults.handshake()}
 	conn := tls.Server(wire, s.tls)
 	_ = raw.SetDeadline(time.Now().Add(handshakeTimeout + wire.fault.delay))
@@ -271,7 +299,7 @@ func (s *Server) converse(raw net.Conn) {
 // exchange reads one request and answers it. It tells whether the connection can go on.
 func (s *session) exchange(conn *tls.Conn) bool {
 	_ = conn.SetReadDeadline(time.Now().Add(idleTimeout))
-	msg, err := ttlv.ReadMessage(conn, ttlv.TagRequestMessage, maxRequest)
+	msg, err := ttlv.ReadMessage(&arrival{conn: conn}, ttlv.TagRequestMessage, maxRequest)
 	var broken *ttlv.Error
 	if errors.As(err, &broken) { // where the next message starts, nobody knows
 		s.server.requests.Add(1)
@@ -285,7 +313,32 @@ func (s *session) exchange(conn *tls.Conn) bool {
 	s.server.requests.Add(1)
 	reply, goOn := s.answer(msg)
 	clear(msg)
-	return s.write(conn, reply) && goOn
+	goOn = s.write(conn, reply) && goOn
+	s.rest()
+	return goOn
+}
+
+// boundBuffers keeps the kernel from holding megabytes for a client that sends and does not read.
+func boundBuffers(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetReadBuffer(socketBuffer) // what the kernel makes of it is its own affair
+		_ = tcp.SetWriteBuffer(socketBuffer)
+	}
+}
+
+// arrival is a request that comes in. Once it has begun, it must not take long.
+type arrival struct {
+	conn  net.Conn
+	begun bool
+}
+
+func (a *arrival) Read(b []byte) (int, error) {
+	n, err := a.conn.Read(b)
+	if !a.begun {
+		a.begun = true
+		_ = a.conn.SetReadDeadline(time.Now().Add(requestTimeout))
+	}
+	return n, err
 }
 
 // write sends a reply, if there is one, in one piece.

@@ -3,6 +3,7 @@ package tests
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,6 +25,7 @@ const patience = 30 * time.Second
 type helper struct {
 	configs []string       // configuration files, later ones win
 	wrapper []string       // a command that runs it
+	program string         // another one than the one that was built, "" for that
 	context map[string]any // of every request
 }
 
@@ -98,7 +100,7 @@ func (h helper) inProject(project string) helper {
 
 // command is the helper's command line, with these further flags.
 func (h helper) command(ctx context.Context, flags ...string) *exec.Cmd {
-	line := append(h.wrapper[:len(h.wrapper):len(h.wrapper)], program("kmip-keymgr-helper"))
+	line := append(h.wrapper[:len(h.wrapper):len(h.wrapper)], cmp.Or(h.program, program("kmip-keymgr-helper")))
 	for _, config := range h.configs {
 		line = append(line, "--config-file", config)
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,6 +41,12 @@ var listening = regexp.MustCompile(`(?m)^listening (\S+)$`)
 // startMock starts kmip-mock with throw-away certificates and these further arguments.
 func startMock(t *testing.T, args ...string) *server {
 	t.Helper()
+	return startMockBy(t, nil, args...)
+}
+
+// startMockBy has a command run it.
+func startMockBy(t *testing.T, wrapper []string, args ...string) *server {
+	t.Helper()
 	dir := t.TempDir()
 	inventory := filepath.Join(dir, "inventory.json")
 	s := &server{
@@ -47,9 +54,9 @@ func startMock(t *testing.T, args ...string) *server {
 		other:    pair{filepath.Join(dir, "other-client.pem"), filepath.Join(dir, "other-client-key.pem")},
 		versions: []string{"auto", "1.0", "1.1", "1.2", "1.3", "1.4", "2.0", "2.1"},
 	}
-	s.process = start(t, append([]string{
+	s.process = start(t, slices.Concat(wrapper, []string{
 		program("kmip-mock"), "--listen", "127.0.0.1:0", "--pki", dir, "--inventory", inventory,
-	}, args...)...)
+	}, args)...)
 	s.until(t, func() bool {
 		match := listening.FindStringSubmatch(s.out.String())
 		if match != nil {
