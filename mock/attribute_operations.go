@@ -2,6 +2,7 @@ package mock
 
 import (
 	"slices"
+	"time"
 
 	"kmip-keymgr/kmip"
 	"kmip-keymgr/ttlv"
@@ -121,7 +122,7 @@ func (t *turn) modifyAttribute(p *kmip.ModifyAttribute) (kmip.Payload, error) {
 		if p.Current == nil && t.version >= kmip.V2_0 && rule.rights&many != 0 {
 			return refusal(kmip.MultiValuedAttribute, "which %v is meant?", p.Attribute.AttributeName)
 		}
-		if !o.stillOpen(p.Attribute.Tag) {
+		if !o.stillOpen(p.Attribute.Tag, t.now) {
 			return refusal(kmip.PermissionDenied, "%v is fixed in the state %v", p.Attribute.AttributeName, o.state())
 		}
 		if err := t.replace(o, rule, at, &p.Attribute); err != nil {
@@ -134,12 +135,12 @@ func (t *turn) modifyAttribute(p *kmip.ModifyAttribute) (kmip.Payload, error) {
 }
 
 // stillOpen tells whether a date may still be changed (sections 3.24 to 3.27).
-func (o *object) stillOpen(tag ttlv.Tag) bool {
+func (o *object) stillOpen(tag ttlv.Tag, now time.Time) bool {
 	switch tag {
 	case ttlv.TagActivationDate:
 		return o.state() == kmip.PreActive
 	case ttlv.TagProcessStartDate, ttlv.TagProtectStopDate, ttlv.TagDeactivationDate:
-		return o.state() == kmip.PreActive || o.state() == kmip.Active
+		return !o.reached(tag, now) && (o.state() == kmip.PreActive || o.state() == kmip.Active)
 	}
 	return true
 }

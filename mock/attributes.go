@@ -177,13 +177,14 @@ func isName(v ttlv.Value) bool {
 const uriName kmip.NameType = 2
 
 // isApplicationInformation checks an Application Specific Information (section 3.36). The data may be left out from
-// 1.3 on, for a server that makes some up, which this one does not.
+// 1.3 on, for a server that makes some up, which this one does not. An empty text is as good as none: PyKMIP takes it, and
+// cannot give back the attributes of that object.
 func isApplicationInformation(v ttlv.Value) bool {
 	var namespace, data string
 	return exactly(v, func(c *ttlv.Coder) {
 		c.Text(ttlv.TagApplicationNamespace, &namespace)
 		c.Text(ttlv.TagApplicationData, &data)
-	}) && namespace != "" && utf8.ValidString(namespace) && utf8.ValidString(data)
+	}) && namespace != "" && data != "" && utf8.ValidString(namespace) && utf8.ValidString(data)
 }
 
 // isLink checks a Link (section 3.35).
@@ -235,12 +236,18 @@ func (l attributes) checkInstance(a *kmip.Attribute, r rule, v kmip.Version) err
 	return nil
 }
 
-// checkDates holds the dates of an object against each other (section 3.27).
+// checkDates holds the dates of an object against each other (sections 3.25 to 3.27).
 func (l attributes) checkDates() error {
-	from, ok := l.time(ttlv.TagActivationDate)
-	until, ends := l.time(ttlv.TagDeactivationDate)
-	if ok && ends && until.Before(from) {
-		return refusal(kmip.InvalidAttributeValue, "the Deactivation Date is before the Activation Date")
+	for _, pair := range [...][2]ttlv.Tag{
+		{ttlv.TagActivationDate, ttlv.TagProcessStartDate},
+		{ttlv.TagActivationDate, ttlv.TagDeactivationDate},
+		{ttlv.TagProtectStopDate, ttlv.TagDeactivationDate},
+	} {
+		first, begins := l.time(pair[0])
+		second, ends := l.time(pair[1])
+		if begins && ends && second.Before(first) {
+			return refusal(kmip.InvalidAttributeValue, "the %v is before the %v", pair[1], pair[0])
+		}
 	}
 	return nil
 }

@@ -47,6 +47,7 @@ func TestRefusedAttributes(t *testing.T) {
 		{"another type", kmip.TextAttribute(ttlv.TagActivationDate, "today"), kmip.InvalidField, kmip.InvalidAttributeValue},
 		{"a name without a value", kmip.NameAttribute(""), kmip.InvalidField, kmip.InvalidAttributeValue},
 		{"information without a namespace", kmip.ApplicationAttribute("", "x"), kmip.InvalidField, kmip.InvalidAttributeValue},
+		{"information without data", kmip.ApplicationAttribute("x", ""), kmip.InvalidField, kmip.InvalidAttributeValue},
 		{"a link to nowhere", kmip.LinkAttribute(kmip.PublicKeyLink, ""), kmip.InvalidField, kmip.InvalidAttributeValue},
 		{"not UTF-8", invalidUTF8, kmip.InvalidField, kmip.InvalidAttributeValue},
 		{"of certificates", kmip.EnumAttribute(ttlv.TagCertificateType, kmip.X509Certificate), kmip.InvalidField, kmip.UnsupportedAttribute},

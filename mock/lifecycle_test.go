@@ -161,6 +161,14 @@ func TestDatesMoveTheState(t *testing.T) {
 		})
 	}
 	refused(t, c, createAES(activation(future), deactivation(past)), kmip.InvalidField)
+	start := func(at time.Time) kmip.Attribute { return kmip.TimeAttribute(ttlv.TagProcessStartDate, at) }
+	stop := func(at time.Time) kmip.Attribute { return kmip.TimeAttribute(ttlv.TagProtectStopDate, at) }
+	refused(t, c, createAES(activation(future), start(past)), kmip.InvalidField)
+	refused(t, c, createAES(stop(future), deactivation(past)), kmip.InvalidField)
+	started := do(t, c, createAES(start(past), stop(future))).UniqueIdentifier
+	refused(t, c, &kmip.ModifyAttribute{UniqueIdentifier: started, Attribute: start(future)}, kmip.PermissionDenied)
+	do(t, c, &kmip.ModifyAttribute{UniqueIdentifier: started, Attribute: stop(past)})
+	refused(t, c, &kmip.ModifyAttribute{UniqueIdentifier: started, Attribute: stop(future)}, kmip.PermissionDenied)
 
 	id := do(t, c, createAES()).UniqueIdentifier
 	do(t, c, &kmip.AddAttribute{UniqueIdentifier: id, Attribute: activation(past)})

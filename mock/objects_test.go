@@ -136,6 +136,9 @@ func TestRegisterAndGet(t *testing.T) {
 
 func TestRegisterRefuses(t *testing.T) {
 	c := one(t, mock.Config{}, kmip.V1_4)
+	pki, err := mock.NewPKI()
+	require.NoError(t, err)
+	certificate := kmip.Object{Type: kmip.CertificateObject, CertificateType: kmip.X509Certificate, Data: pki.Server.Certificate[0]}
 	bare := symmetric(0, 0, make([]byte, 16))
 	wrapped := symmetric(kmip.AES, 128, nil)
 	wrapped.KeyBlock.Material, wrapped.KeyBlock.Wrapped = ttlv.Value{}, make([]byte, 24)
@@ -167,8 +170,9 @@ func TestRegisterRefuses(t *testing.T) {
 		{"no secret data type", noType, kmip.Attributes{mask(1)}, kmip.InvalidField},
 		{"empty secret", passphrase(""), kmip.Attributes{mask(1)}, kmip.InvalidField},
 		{"secret with a length", passphrase("x"), aes(128), kmip.InvalidField},
-		{"no certificate", kmip.Object{Type: kmip.CertificateObject, CertificateType: kmip.X509Certificate, Data: []byte("x")}, nil, kmip.InvalidField},
-		{"no X.509", kmip.Object{Type: kmip.CertificateObject, CertificateType: 2, Data: []byte("x")}, nil, kmip.InvalidField},
+		{"no certificate", kmip.Object{Type: kmip.CertificateObject, CertificateType: kmip.X509Certificate, Data: []byte("x")}, kmip.Attributes{mask(1)}, kmip.InvalidField},
+		{"no X.509", kmip.Object{Type: kmip.CertificateObject, CertificateType: 2, Data: []byte("x")}, kmip.Attributes{mask(1)}, kmip.InvalidField},
+		{"no usage mask of a certificate", certificate, nil, kmip.InvalidField},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			refused(t, c, &kmip.Register{Object: test.object, Attributes: test.more}, test.reason)

@@ -12,7 +12,7 @@ import (
 // describe checks an object that is being registered against its attributes, and adds those that its value tells
 // (section 4.3).
 func (l *attributes) describe(o *kmip.Object, v kmip.Version) error {
-	if cryptographic&kind(o.Type) != 0 && o.Type != kmip.CertificateObject && !l.has(ttlv.TagCryptographicUsageMask) {
+	if cryptographic&kind(o.Type) != 0 && !l.has(ttlv.TagCryptographicUsageMask) {
 		return refusal(kmip.InvalidField, "the object needs the attribute %v", ttlv.TagCryptographicUsageMask)
 	}
 	switch o.Type {
