@@ -14,6 +14,7 @@ import (
 type session struct {
 	server   *Server
 	peer     tls.ConnectionState
+	arrival  arrival
 	coder    ttlv.Coder
 	request  kmip.RequestMessage
 	response kmip.ResponseMessage

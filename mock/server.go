@@ -18,8 +18,8 @@ import (
 	"kmip-keymgr/ttlv"
 )
 
-// The bounds of a server: nobody can make it wait, or hold memory, without end. A connection that is idle costs some 50 kB;
-// one that is not, at most its request, and its reply twice.
+// The bounds of a server: nobody can make it wait, or hold memory, without end. A connection that is idle costs some 70 kB;
+// one that is not, its request and its reply beside that.
 const (
 	maxRequest       = 1 << 20 // bytes
 	maxReply         = 4 << 20 // bytes of values in it
@@ -299,7 +299,8 @@ func (s *Server) converse(raw net.Conn) {
 // exchange reads one request and answers it. It tells whether the connection can go on.
 func (s *session) exchange(conn *tls.Conn) bool {
 	_ = conn.SetReadDeadline(time.Now().Add(idleTimeout))
-	msg, err := ttlv.ReadMessage(&arrival{conn: conn}, ttlv.TagRequestMessage, maxRequest)
+	s.arrival = arrival{conn: conn}
+	msg, err := ttlv.ReadMessage(&s.arrival, ttlv.TagRequestMessage, maxRequest)
 	var broken *ttlv.Error
 	if errors.As(err, &broken) { // where the next message starts, nobody knows
 		s.server.requests.Add(1)
