@@ -166,9 +166,14 @@ func (b *Batch) message(v Version, credentials []Credential) *RequestMessage {
 	for i := range b.items {
 		m.Items[i] = RequestItem{Operation: b.items[i].operation, ID: itemID(i, len(b.items)), Payload: b.items[i].payload}
 	}
-	if b.Continue && len(b.items) > 1 {
+	if len(b.items) == 1 {
+		return m
+	}
+	if b.Continue {
 		m.Header.ErrorContinuation = BatchContinue
 	}
+	// Before 2.0 a server may choose the order, and Activate what is yet to be created, unless it is told (section 6.12).
+	m.Header.Ordered = !b.Continue || !b.safe()
 	return m
 }
 

@@ -101,7 +101,7 @@ func (s *session) handle(fail failing) []byte {
 	if err != nil {
 		return s.refuse(h.Version, err)
 	}
-	t := turn{server: s.server, store: &s.server.store, version: h.Version, client: client, now: now, room: maxReply}
+	t := turn{server: s.server, store: &s.server.store, version: h.Version, client: client, now: now, ordered: h.Ordered, room: maxReply}
 	s.response.Items = t.run(&s.request, s.response.Items[:0], fail)
 	if err := s.server.inv.write(&s.server.store); err != nil {
 		return s.refuse(h.Version, err)

@@ -128,6 +128,29 @@ func TestBatchWithThePlaceholder(t *testing.T) {
 	}
 }
 
+// TestABatchWithoutOrderHasNoPlaceholder: before 2.0 its items may run in any order, so none may lean on another.
+func TestABatchWithoutOrderHasNoPlaceholder(t *testing.T) {
+	for _, test := range []struct {
+		version kmip.Version
+		ordered bool
+		status  kmip.ResultStatus
+	}{
+		{kmip.V1_0, false, kmip.StatusFailed},
+		{kmip.V1_4, false, kmip.StatusFailed},
+		{kmip.V1_4, true, kmip.StatusSuccess},
+		{kmip.V2_0, false, kmip.StatusSuccess},
+	} {
+		t.Run(test.version.String(), func(t *testing.T) {
+			server := start(t, mock.Config{})
+			header := kmip.RequestHeader{Version: test.version, Ordered: test.ordered}
+			answer, _ := raw(t, server, message(t, header, item("1", createAES()), item("2", &kmip.Activate{})))
+			require.Len(t, answer.Items, 2)
+			require.Equal(t, kmip.StatusSuccess, answer.Items[0].Status)
+			require.Equal(t, test.status, answer.Items[1].Status)
+		})
+	}
+}
+
 func TestLocateSetsThePlaceholderForOneHit(t *testing.T) {
 	c := one(t, mock.Config{}, kmip.V1_4)
 	first := do(t, c, createAES(kmip.NameAttribute("first"))).UniqueIdentifier

@@ -16,6 +16,7 @@ type turn struct {
 	version     kmip.Version
 	client      Identity
 	now         time.Time
+	ordered     bool // the items are to run in their order
 	placeholder string
 	room        int // bytes of values that the reply may still grow by
 }

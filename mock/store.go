@@ -233,11 +233,18 @@ func (s *store) hasName(client *Identity, name *kmip.Attribute) bool {
 	return slices.ContainsFunc(s.named[string(name.Value.Data)], func(o *object) bool { return !client.knowsNot(&o.owner) })
 }
 
+// target is the object that a request is about: the one that it names, or the ID Placeholder. Before 2.0 a batch that does not
+// ask for its order has none (section 6.12), and so no item of it can lean on one before it.
+func (t *turn) target(id string) string {
+	if id == "" && (t.ordered || t.version >= kmip.V2_0) {
+		return t.placeholder
+	}
+	return id
+}
+
 // with calls use with an object of the client's, in its state of now.
 func (s *store) with(t *turn, id string, use func(o *object) error) error {
-	if id == "" {
-		id = t.placeholder
-	}
+	id = t.target(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return t.visit(id, s.objects[id], use)
@@ -245,9 +252,7 @@ func (s *store) with(t *turn, id string, use func(o *object) error) error {
 
 // about is with for those who only ask about the object, which may be destroyed.
 func (s *store) about(t *turn, id string, use func(o *object) error) error {
-	if id == "" {
-		id = t.placeholder
-	}
+	id = t.target(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := s.objects[id]
