@@ -289,6 +289,7 @@ type shot struct {
 func (h helper) shot(t *testing.T, request string) *shot {
 	t.Helper()
 	s := &shot{cmd: h.command(t.Context()), request: request}
+	s.cmd.WaitDelay = patience // a second is not enough to read what hundreds say at the same time
 	s.cmd.Stdout, s.cmd.Stderr = &s.stdout, &s.stderr
 	var err error
 	s.in, err = s.cmd.StdinPipe()
