@@ -236,6 +236,7 @@ func (c *Coder) Big(tag Tag, v *big.Int) {
 		at := c.open(tag, TypeBigInteger)
 		b := appendBig(nil, v)
 		copy(c.extend(len(b)), b)
+		clear(b)
 		c.close(at)
 	} else if b, ok := c.read(tag, TypeBigInteger); ok {
 		readBig(v, b)
