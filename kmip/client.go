@@ -117,6 +117,9 @@ func (c *Client) Forget() {
 		clear(reply)
 	}
 	c.replies = c.replies[:0]
+	if c.conn != nil {
+		wipeRead(c.conn)
+	}
 }
 
 // Close forgets and hangs up.
@@ -132,6 +135,7 @@ func (c *Client) disconnect() error {
 	}
 	conn := c.conn
 	c.conn = nil
+	wipeRead(conn)
 	return conn.NetConn().Close() // without a close_notify, which could block: KMIP messages say their own length
 }
 
@@ -233,7 +237,7 @@ func (c *Client) exchange(ctx context.Context, b *Batch, v Version) (*ResponseMe
 func (c *Client) roundTrip(ctx context.Context, request []byte) ([]byte, error) {
 	stop := bound(ctx, c.conn)
 	defer stop()
-	if _, err := c.conn.Write(request); err != nil {
+	if err := writeSecret(c.conn, request); err != nil {
 		return nil, c.lost(ctx, c.lastWords(err))
 	}
 	reply, err := ttlv.ReadMessage(c.conn, ttlv.TagResponseMessage, MaxResponse)

@@ -76,7 +76,7 @@ func (c *Config) dial(ctx context.Context, address string, by time.Time) (*tls.C
 	}
 	stop := bound(ctx, raw)
 	defer stop()
-	conn := tls.Client(raw, c.TLS.config(host))
+	conn := tls.Client(newWire(raw), c.TLS.config(host))
 	if err := conn.Handshake(); err != nil {
 		raw.Close()
 		return nil, c.TLS.explain(timeoutOf(ctx, err), conn)
