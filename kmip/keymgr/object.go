@@ -120,7 +120,8 @@ func encodeKey(o *protocol.Object) (*kmip.Object, *spec, error) {
 		object.Type, object.KeyBlock.Format = kmip.PublicKeyObject, publicFormat(o.Value)
 		s.usage = kmip.UsageVerify | kmip.UsageEncrypt
 	case protocol.PrivateKey:
-		object.Type, object.KeyBlock.Format = kmip.PrivateKeyObject, privateFormat(o.Value)
+		object.Type = kmip.PrivateKeyObject
+		object.KeyBlock.Format, _ = privateKey(o.Value)
 		s.usage = kmip.UsageSign | kmip.UsageDecrypt
 	default:
 		s.usage = symmetricUsage(algorithm)
@@ -151,17 +152,6 @@ func publicFormat(der []byte) kmip.KeyFormatType {
 	return kmip.X509
 }
 
-// privateFormat tells by its DER how a private key is written.
-func privateFormat(der []byte) kmip.KeyFormatType {
-	if _, err := x509.ParsePKCS1PrivateKey(der); err == nil {
-		return kmip.PKCS1
-	}
-	if _, err := x509.ParseECPrivateKey(der); err == nil {
-		return kmip.ECPrivateKey
-	}
-	return kmip.PKCS8
-}
-
 // checkLength holds a key's bytes against the length it claims, so that a key that is cut short is neither stored nor
 // given out. An asymmetric key is measured where its form is known.
 func checkLength(o *protocol.Object) error {
@@ -169,9 +159,9 @@ func checkLength(o *protocol.Object) error {
 	switch o.Type {
 	case protocol.SymmetricKey:
 	case protocol.PublicKey:
-		bits = keyBits(parsePublic(o.Value))
+		bits = publicBits(o.Value)
 	case protocol.PrivateKey:
-		bits = keyBits(parsePrivate(o.Value))
+		_, bits = privateKey(o.Value)
 	default:
 		return nil
 	}
@@ -189,42 +179,25 @@ func fits(kind protocol.ObjectType, bits, claimed int) bool {
 	return kind == protocol.SymmetricKey && bits/8*7 == claimed && (bits == 64 || bits == 128 || bits == 192)
 }
 
+// publicBits is the length of a public key, 0 where it is not known.
+func publicBits(der []byte) int {
+	switch k := parsePublic(der).(type) {
+	case *rsa.PublicKey:
+		if k != nil {
+			return k.N.BitLen()
+		}
+	case *ecdsa.PublicKey:
+		return k.Params().BitSize
+	case ed25519.PublicKey:
+		return 256
+	}
+	return 0
+}
+
 func parsePublic(der []byte) any {
 	if key, err := x509.ParsePKIXPublicKey(der); err == nil {
 		return key
 	}
 	key, _ := x509.ParsePKCS1PublicKey(der)
 	return key
-}
-
-func parsePrivate(der []byte) any {
-	if key, err := x509.ParsePKCS8PrivateKey(der); err == nil {
-		return key
-	}
-	if key, err := x509.ParsePKCS1PrivateKey(der); err == nil {
-		return key
-	}
-	key, _ := x509.ParseECPrivateKey(der)
-	return key
-}
-
-// keyBits is the length of an asymmetric key, 0 where it is not known.
-func keyBits(key any) int {
-	switch k := key.(type) {
-	case *rsa.PublicKey:
-		if k != nil {
-			return k.N.BitLen()
-		}
-	case *rsa.PrivateKey:
-		return k.N.BitLen()
-	case *ecdsa.PublicKey:
-		return k.Params().BitSize
-	case *ecdsa.PrivateKey:
-		if k != nil {
-			return k.Params().BitSize
-		}
-	case ed25519.PublicKey, ed25519.PrivateKey:
-		return 256
-	}
-	return 0
 }
