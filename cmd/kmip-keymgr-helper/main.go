@@ -32,6 +32,7 @@ func main() {
 	growStack(0)
 	noCoreDumps()
 	signal.Ignore(syscall.SIGPIPE) // so that a closed standard output is an error to see
+	signal.Ignore(syscall.SIGURG)  // by which the runtime preempts, and leaves what registers held of a key on a signal's stack
 	status := run(context.Background(), os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
 	os.Exit(int(status))
 }
