@@ -20,7 +20,7 @@ import (
 // needles are secrets to look for in the memory of a process: pieces of each, in every form it could be left in.
 type needles struct {
 	pieces map[uint64][]needle
-	starts [1 << 16]bool // of the pieces, to pass over most of the memory at one look
+	starts []bool // of the pieces, by hash, to pass over most of the memory at one look
 }
 
 // needle is a piece of a secret behind its first eight bytes, and what to call it.
@@ -29,7 +29,12 @@ type needle struct {
 	name string
 }
 
-func newNeedles() *needles { return &needles{pieces: map[uint64][]needle{}} }
+func newNeedles() *needles { return &needles{map[uint64][]needle{}, make([]bool, 1<<hashBits)} }
+
+const hashBits = 22
+
+// hash spreads the starts of pieces (Knuth's multiplicative hashing).
+func hash(start uint64) uint64 { return start * 0x9E3779B97F4A7C15 >> (64 - hashBits) }
 
 // key looks for eight bytes in a row of a key: raw, in the order that math/big keeps a number in, and in texts of it.
 func (n *needles) key(name string, key []byte) {
@@ -45,26 +50,27 @@ func (n *needles) key(name string, key []byte) {
 	}
 }
 
-// add looks for every piece of that length, and in a long text for about a thousand.
+// add looks for every piece of that length, and in a long text for some hundreds.
 func (n *needles) add(name string, text []byte, length int) {
-	for i := 0; i+length <= len(text); i += 1 + len(text)/1000 {
+	for i := 0; i+length <= len(text); i += 1 + len(text)/256 {
 		piece := text[i : i+length]
 		start := binary.LittleEndian.Uint64(piece)
 		known := n.pieces[start]
 		if rest := string(piece[8:]); !slices.ContainsFunc(known, func(k needle) bool { return k.rest == rest }) {
 			n.pieces[start] = append(known, needle{rest, name})
 		}
-		n.starts[uint16(start)] = true
+		n.starts[hash(start)] = true
 	}
 }
 
 // in counts the places where a piece is found, by name.
 func (n *needles) in(memory []byte, found map[string]int) {
 	for i := 0; i+8 <= len(memory); i++ {
-		if !n.starts[binary.LittleEndian.Uint16(memory[i:])] {
+		start := binary.LittleEndian.Uint64(memory[i:])
+		if !n.starts[hash(start)] {
 			continue
 		}
-		for _, piece := range n.pieces[binary.LittleEndian.Uint64(memory[i:])] {
+		for _, piece := range n.pieces[start] {
 			if strings.HasPrefix(string(memory[i+8:min(len(memory), i+8+len(piece.rest))]), piece.rest) {
 				found[piece.name]++
 			}
@@ -138,6 +144,17 @@ func memoryStory(t *testing.T, h helper, objects []object) {
 	}
 	list(t, session.ask, args{})
 	session.refused(t, look)
+	look.requireNone(t, session)
+}
+
+// TestMemoryOfMessages stores objects whose messages are of many lengths: crypto/tls makes room for each in its own way.
+func TestMemoryOfMessages(t *testing.T) {
+	session, look := helper{configs: []string{startMock(t).config}}.session(t), newNeedles()
+	for bytes := 500; bytes < 9000; bytes += 61 {
+		o := object{Type: "opaque", Value: randomHex(t, bytes)}
+		look.object(t, o)
+		keyID(t, session.ask(t, "store_key", args{"object": o}))
+	}
 	look.requireNone(t, session)
 }
 
