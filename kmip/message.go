@@ -143,6 +143,10 @@ func newResponseMessage() *ResponseMessage {
 	return &m.ResponseMessage
 }
 
+// maxItems is how many operations a response may answer: several times what anyone asks in one message, and few enough that
+// one of many tiny answers takes no more memory than its bytes.
+const maxItems = 4096
+
 // ResponseHeader goes before the items (section 7.2). BatchCount is the number of items; Append fills it in.
 type ResponseHeader struct {
 	Version           Version
@@ -177,7 +181,12 @@ func (m *ResponseMessage) Decode(c *ttlv.Coder, msg []byte) error {
 
 func (m *ResponseMessage) fields(c *ttlv.Coder) {
 	c.Struct(ttlv.TagResponseHeader, m.Header.fields)
-	ttlv.List(c, ttlv.TagBatchItem, &m.Items, func(c *ttlv.Coder, tag ttlv.Tag, i *ResponseItem) { c.Struct(tag, i.fields) })
+	ttlv.List(c, ttlv.TagBatchItem, &m.Items, func(c *ttlv.Coder, tag ttlv.Tag, i *ResponseItem) {
+		if len(m.Items) > maxItems {
+			c.Fail(tag, "more than %d batch items", maxItems)
+		}
+		c.Struct(tag, i.fields)
+	})
 	checkCount(c, m.Header.BatchCount, len(m.Items))
 }
 

@@ -334,6 +334,9 @@ func Optional[T comparable](c *Coder, tag Tag, v *T, field func(*Coder, Tag, *T)
 	}
 }
 
+// maxGrow is for how many elements a list gets room before the first of them has been read.
+const maxGrow = 1024
+
 // List is a field that repeats: one item an element, side by side.
 //
 //	ttlv.List(c, ttlv.TagUniqueIdentifier, &l.IDs, (*ttlv.Coder).Text)
@@ -345,7 +348,7 @@ func List[T any](c *Coder, tag Tag, list *[]T, field func(*Coder, Tag, *T)) {
 		return
 	}
 	n := c.count(tag)
-	*list = slices.Grow((*list)[:0], n)
+	*list = slices.Grow((*list)[:0], min(n, maxGrow)) // an empty item takes far less room than an element
 	for i := 0; i < n && c.err == nil; i++ {
 		var v T
 		*list = append(*list, v)
