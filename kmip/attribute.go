@@ -134,7 +134,20 @@ func (a *Attribute) attribute(c *ttlv.Coder, v2tag ttlv.Tag) {
 
 // v1 are attributes side by side, in the form of 1.x.
 func (l *Attributes) v1(c *ttlv.Coder) {
-	ttlv.List(c, ttlv.TagAttribute, (*[]Attribute)(l), func(c *ttlv.Coder, tag ttlv.Tag, a *Attribute) { c.Struct(tag, a.v1) })
+	ttlv.List(c, ttlv.TagAttribute, (*[]Attribute)(l), func(c *ttlv.Coder, tag ttlv.Tag, a *Attribute) {
+		l.limit(c, tag)
+		c.Struct(tag, a.v1)
+	})
+}
+
+// maxAttributes is how many attributes an object may have: a thousand times what is usual, and few enough that a hostile
+// message of them takes no more memory than its bytes.
+const maxAttributes = 8192
+
+func (l *Attributes) limit(c *ttlv.Coder, tag ttlv.Tag) {
+	if len(*l) > maxAttributes {
+		c.Fail(tag, "more than %d attributes", maxAttributes)
+	}
 }
 
 // number gives the instances of an attribute their indices (section 2.1.1) where they have none. That is for attributes
@@ -158,6 +171,7 @@ func (l *Attributes) v2(c *ttlv.Coder) {
 		var a Attribute
 		a.v2(c)
 		*l = append(*l, a)
+		l.limit(c, a.Tag)
 	}
 }
 

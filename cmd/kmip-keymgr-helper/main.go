@@ -31,11 +31,16 @@ With "check" it reads nothing and reports what it finds on the way to the key ma
 func main() {
 	growStack(0)
 	noCoreDumps()
+	debug.SetMemoryLimit(memoryLimit)
 	signal.Ignore(syscall.SIGPIPE) // so that a closed standard output is an error to see
 	signal.Ignore(syscall.SIGURG)  // by which the runtime preempts, and leaves what registers held of a key on a signal's stack
 	status := run(context.Background(), os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
 	os.Exit(int(status))
 }
+
+// memoryLimit is from where on memory that is not needed any more is collected at once, in bytes, and not when there is as
+// much of it again: the longest replies that a server can make us read then stay within 32 MiB, the program included.
+const memoryLimit = 24 << 20
 
 // growStack makes the stack as large as a TLS handshake needs it, while there is next to nothing on it to move. Growing step
 // by step in the depth of the handshake takes one part in a hundred of a one-shot's time.
