@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"time"
 
 	"kmip-keymgr/internal/secret"
@@ -174,10 +175,12 @@ func (m *Manager) fitting(r *record, try func() error) error {
 	return again
 }
 
-// makeOnce makes an object and has it activated in the same round trip. The second result is how that went.
+// makeOnce makes an object, and has it shown and activated in the same round trip. The second result is how activating it
+// went.
 func (m *Manager) makeOnce(ctx context.Context, d *description, activate bool, add adder) (id string, active, err error) {
 	var b kmip.Batch
 	made := add(&b, m.attributes(d))
+	shown := kmip.Add(&b, showName(""))
 	activated := &kmip.Result[kmip.ActivateResponse]{}
 	if activate {
 		activated = kmip.Add(&b, &kmip.Activate{})
@@ -187,7 +190,26 @@ func (m *Manager) makeOnce(ctx context.Context, d *description, activate bool, a
 	if failed != nil && errors.Is(err, kmip.ErrNotRun) {
 		return "", nil, failed
 	}
+	if err == nil && !d.shownBy(shown) {
+		err = m.notShown()
+	}
 	return id, activated.Err, err
+}
+
+// showName asks for the Names of an object, the placeholder's where id is "".
+func showName(id string) *kmip.GetAttributes {
+	return &kmip.GetAttributes{UniqueIdentifier: id, Names: []kmip.AttributeName{{Tag: ttlv.TagName}}}
+}
+
+// shownBy tells whether what the server says it made is what this describes. An identifier alone could be anybody's: one in
+// an answer to an earlier request would have two volumes encrypted with one key.
+func (d *description) shownBy(r *kmip.Result[kmip.GetAttributesResponse]) bool {
+	return r.Err == nil && slices.Contains(r.Response.Attributes.Names(), d.name)
+}
+
+// notShown is the error of an object that was perhaps made, but is not the one that the server gave the identifier of.
+func (m *Manager) notShown() error {
+	return &kmip.BadResponseError{Server: m.client.Server(), Err: errors.New("an object made without its Name"), MaybeExecuted: true}
 }
 
 // isRefused tells the reasons by which servers refuse what an object should be.

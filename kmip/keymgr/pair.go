@@ -29,10 +29,30 @@ func (m *Manager) CreateKeyPair(ctx context.Context, who *protocol.Context, args
 	if err != nil {
 		return nil, m.fail(err)
 	}
+	if made, err = m.shownPair(ctx, made, private, public); err != nil {
+		return nil, m.fail(err)
+	}
 	if err := m.activatePair(ctx, made, private, public); err != nil {
 		return nil, m.fail(err)
 	}
 	return &protocol.KeyPair{PrivateKeyID: private.keyID(made.Private), PublicKeyID: public.keyID(made.Public)}, nil
+}
+
+// shownPair makes sure that a pair is the one described, and looks for that if it is not.
+func (m *Manager) shownPair(ctx context.Context, made *kmip.CreateKeyPairResponse, private, public *description) (*kmip.CreateKeyPairResponse, error) {
+	b := kmip.Batch{Continue: true}
+	first, second := kmip.Add(&b, showName(made.Private)), kmip.Add(&b, showName(made.Public))
+	if err := m.client.Run(ctx, &b); err == nil && private.shownBy(first) && public.shownBy(second) {
+		return made, nil
+	}
+	found, err := m.identifyPair(ctx, private, public)
+	if err == nil && found == nil {
+		err = m.notShown()
+	}
+	if err != nil {
+		return nil, perhapsMade(err, private)
+	}
+	return found, nil
 }
 
 // identifyPair finds a pair by the Names of its halves, nil where it was not made.
