@@ -3,9 +3,11 @@ package tests
 import (
 	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -133,4 +135,43 @@ func TestServersKeepNoSecret(t *testing.T) {
 	require.Contains(t, string(inventory), id)
 	requireNoSecret(t, "inventory", string(inventory))
 	requireNoSecret(t, "the mock's output", s.out.String())
+}
+
+// TestCrashLeavesNoCore has a helper crash that holds secrets, where core dumps are wanted and Go is told to make one.
+func TestCrashLeavesNoCore(t *testing.T) {
+	h := secretive(t, startMock(t))
+	h.wrapper = []string{"sh", "-c", `ulimit -c unlimited && cd "$0" && exec "$@"`, t.TempDir()}
+	session := h.session(t, "GOTRACEBACK=crash")
+	keyID(t, session.ask(t, "store_key", args{"object": plantedObject(256)}))
+	_, err := io.WriteString(session.in, strings.TrimSuffix(h.request(t, "store_key", args{"object": plantedObject(256)}), "}\n"))
+	require.NoError(t, err)
+	require.NoError(t, session.cmd.Process.Signal(syscall.SIGABRT))
+	_ = session.cmd.Wait() // the status is what follows
+	status := session.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	require.True(t, status.Signaled(), "%v", session.cmd.ProcessState)
+	require.False(t, status.CoreDump(), "%v", session.cmd.ProcessState)
+	files, err := os.ReadDir(h.wrapper[3])
+	require.NoError(t, err)
+	require.Empty(t, files)
+	require.Contains(t, session.stderr.String(), "SIGABRT")
+	requireNoSecret(t, "stderr", session.stderr.String())
+}
+
+// TestKeyFileOfOthers has a private key that everybody may read: the helper does not use it.
+func TestKeyFileOfOthers(t *testing.T) {
+	s := startMock(t)
+	h := secretive(t, s)
+	key := filepath.Join(filepath.Dir(s.config), "client-key.pem")
+	for _, mode := range []os.FileMode{0o604, 0o602, 0o601, 0o644, 0o666} {
+		require.NoError(t, os.Chmod(key, mode))
+		o := h.run(t, h.request(t, "store_key", args{"object": plantedObject(256)}))
+		r := parse(t, o.stdout)
+		requireKind(t, r, "config")
+		require.Contains(t, r.Error.Message, fmt.Sprintf("mode %04o", mode))
+		requireNoSecret(t, "stdout", o.stdout)
+		requireNoSecret(t, "stderr", o.stderr)
+	}
+	require.Zero(t, s.count(t))
+	require.NoError(t, os.Chmod(key, 0o640))
+	keyID(t, h.ask(t, "store_key", args{"object": plantedObject(256)}))
 }
