@@ -172,7 +172,7 @@ func TestMemoryHoldsNoToken(t *testing.T) {
 			session = h.session(t)
 		}
 		session.helper = h
-		o := symmetric(32, 256)
+		o := object{Type: "opaque", Value: randomHex(t, 20000)} // behind the tokens in a message
 		look.object(t, o)
 		require.NotNil(t, session.ask(t, "store_key", args{"object": o}).Error)
 		require.NotNil(t, session.ask(t, "list_keys", args{}).Error)
