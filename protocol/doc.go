@@ -87,8 +87,19 @@
 // # Secrets
 //
 // Key bytes, tokens and passwords are types that print their length. The bytes of a request, what was decoded from them
-// and the line of the response are overwritten once the response is written; a secret that is spelled with JSON escapes,
-// which hex and tokens have no need of, may leave a copy.
+// and the line of the response are overwritten once the response is written, as are the messages exchanged with the
+// server and what crypto/tls decrypted of them. Behind its last response the memory of a session holds no byte of a key,
+// and none of the tokens that came with a context. A test reads the whole of it.
+//
+// What does stay, and why:
+//
+//   - What the configuration says, for as long as it is needed: the password of [kmip], the client's private key, and
+//     Keystone's password and the tokens that it gave for it, of which net/http and encoding/json have copies.
+//   - One of Castellan's credentials in a context, which encoding/json reads, and a secret that is spelled with JSON
+//     escapes, which hex and tokens have no need of.
+//   - Up to 63 bytes of a message's end, with one of TLS 1.2's CBC suites, in the hash function that crypto/tls proves the
+//     message with. Only tls_ciphers turns these suites on.
+//   - What is given where no secret belongs, as a key in the place of an id.
 package protocol
 
 // Version is the one version of the protocol there is.

@@ -1,0 +1,80 @@
+package kmip
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// wired is a TLS connection over a wire, with a server that answers as it is told.
+func wired(t *testing.T, version uint16, server func(net.Conn)) *tls.Conn {
+	t.Helper()
+	a := newAuthority()
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{a.server(nil)}, MaxVersion: version})
+	require.NoError(t, err)
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		conn, err := listener.Accept()
+		if err == nil {
+			server(conn)
+			conn.Close()
+		}
+	})
+	raw, err := net.Dial("tcp", listener.Addr().String())
+	require.NoError(t, err)
+	conn := tls.Client(newWire(raw), &tls.Config{RootCAs: a.pool, ServerName: "localhost"})
+	t.Cleanup(func() {
+		raw.Close()
+		listener.Close()
+		wait.Wait()
+	})
+	require.NoError(t, conn.HandshakeContext(context.Background()))
+	return conn
+}
+
+// TestWire has messages of many lengths go there and back, and what is behind them overwritten, in either version of TLS.
+func TestWire(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		conn := wired(t, version, func(conn net.Conn) { _, _ = io.Copy(conn, conn) })
+		for _, length := range []int{1, publicStart - 1, publicStart, publicStart + 1, 1000, 1001, 16384, 16385, 100000, 1, 3000} {
+			message := bytes.Repeat([]byte("message "), length/8+1)[:length]
+			require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+			require.NoError(t, writeSecret(conn, message))
+			answer := make([]byte, length)
+			_, err := io.ReadFull(conn, answer)
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(message, answer), "%d bytes", length)
+			wipeRead(conn)
+		}
+	}
+}
+
+// TestWipeReadDrops has unread bytes of an answer dropped, and those of a later one not.
+func TestWipeReadDrops(t *testing.T) {
+	conn := wired(t, tls.VersionTLS13, func(conn net.Conn) {
+		request := make([]byte, 1)
+		for _, answer := range []string{"the first answer", "the second answer"} {
+			if _, err := io.ReadFull(conn, request); err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, answer)
+		}
+	})
+	answer := make([]byte, 9)
+	require.NoError(t, writeSecret(conn, []byte("1")))
+	_, err := io.ReadFull(conn, answer)
+	require.NoError(t, err)
+	require.Equal(t, "the first", string(answer))
+	wipeRead(conn)
+	require.NoError(t, writeSecret(conn, []byte("2")))
+	_, err = io.ReadFull(conn, answer)
+	require.NoError(t, err)
+	require.Equal(t, "the secon", string(answer))
+}
