@@ -100,13 +100,17 @@ func TestHalfMadeElsewhere(t *testing.T) {
 	require.NoError(t, err)
 	b := start(t, setting{mock: mock.Config{PKI: pki}})
 	other := start(t, setting{mock: mock.Config{PKI: pki}})
-	b.server.Inject(mock.Fault{Operation: kmip.OpActivate, Action: mock.Fail, Reason: kmip.GeneralFailure, Count: 1000},
-		mock.Fault{Operation: kmip.OpGetAttributes, Action: mock.DropRequest, Count: 1000})
 	config := b.server.Client()
 	config.Hosts = append(config.Hosts, other.server.Addr())
 	client := kmip.NewClient(config)
 	t.Cleanup(func() { client.Close() })
-	_, err = keymgr.New(client, keymgr.Config{Activate: true, Timeout: 10 * time.Second}).CreateKey(t.Context(), alice, &protocol.CreateKey{Algorithm: "AES", Length: 256})
+	m := keymgr.New(client, keymgr.Config{Activate: true, Timeout: 10 * time.Second})
+	_, err = m.ListKeys(t.Context(), alice, &protocol.ListKeys{})
+	require.NoError(t, err)
+	b.server.Inject(mock.Fault{Operation: kmip.OpActivate, Action: mock.Fail, Reason: kmip.GeneralFailure, Count: 1},
+		mock.Fault{Operation: kmip.OpActivate, Action: mock.DropRequest, Count: 1},
+		mock.Fault{Operation: mock.Handshake, Action: mock.DropRequest, Count: 1000})
+	_, err = m.CreateKey(t.Context(), alice, &protocol.CreateKey{Algorithm: "AES", Length: 256})
 	e, ok := err.(*protocol.Error)
 	require.True(t, ok)
 	require.True(t, e.MaybeExecuted, "%v", err)
