@@ -117,8 +117,8 @@ func (c *Client) Forget() {
 		clear(reply)
 	}
 	c.replies = c.replies[:0]
-	if c.conn != nil {
-		wipeRead(c.conn)
+	if c.conn != nil && !wipeRead(c.conn) {
+		c.disconnect()
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -95,15 +94,7 @@ func earlier(a, b time.Time) time.Time {
 // hungUp tells whether the server has closed a connection that was idle, or said something unasked, which is the same:
 // the next answer read could be one to an earlier request. It looks at what the TLS connection has read already, then at
 // what waits in the socket.
-func hungUp(conn *tls.Conn) bool {
-	_ = conn.SetReadDeadline(past())
-	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-		return true
-	}
-	_ = conn.SetReadDeadline(time.Time{})
-	sys, ok := conn.NetConn().(syscall.Conn)
-	return !ok || !quiet(sys)
-}
+func hungUp(conn *tls.Conn) bool { return !wipeRead(conn) || !quiet(conn.NetConn().(*wire)) }
 
 // quiet tells whether a socket is open and has nothing to read.
 func quiet(sys syscall.Conn) (quiet bool) {

@@ -4,8 +4,9 @@ import (
 	"bufio"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"net"
-	"time"
+	"os"
 )
 
 // wire is the socket below TLS. It sees to it that crypto/tls leaves nothing of a conversation behind that was decrypted:
@@ -19,9 +20,11 @@ type wire struct {
 	*net.TCPConn
 	in   *bufio.Reader // of records as they came, encrypted
 	rest int           // bytes of the record at hand
+	dry  bool          // nothing is to be read now
+	over bool          // more was read than answers
 	room int           // bytes that certainly fit the array where records are encrypted
-	hold bool          // send the next record together with the one after it
-	held []byte        // that record, encrypted
+	hold bool          // records wait to be sent together
+	held []byte        // those records, encrypted
 }
 
 // The sizes of TLS records (RFC 8446 section 5, RFC 5246 section 6.2).
@@ -36,6 +39,9 @@ func newWire(conn net.Conn) *wire {
 
 func (w *wire) Read(p []byte) (int, error) {
 	clear(p)
+	if w.dry {
+		return 0, os.ErrDeadlineExceeded // which crypto/tls takes for a pause
+	}
 	if w.rest == 0 {
 		header, err := w.in.Peek(recordHeader)
 		if err != nil {
@@ -50,32 +56,34 @@ func (w *wire) Read(p []byte) (int, error) {
 
 func (w *wire) Write(p []byte) (int, error) {
 	w.room = cap(p) - recordExtra
-	if w.hold {
-		w.hold, w.held = false, append(w.held[:0], p...)
-		return len(p), nil
-	}
-	if len(w.held) == 0 {
+	if !w.hold {
 		return w.TCPConn.Write(p)
 	}
-	both := net.Buffers{w.held, p}
-	w.held = w.held[:0]
-	if _, err := both.WriteTo(w.TCPConn); err != nil {
-		return 0, err
-	}
+	w.held = append(w.held, p...)
 	return len(p), nil
 }
 
-// wipeRead overwrites what was read last, by reading to the same place without waiting for anything to come.
-func wipeRead(conn *tls.Conn) {
-	_ = conn.SetReadDeadline(past())
-	defer conn.SetReadDeadline(time.Time{})
+// send writes the records that were held.
+func (w *wire) send() error {
+	_, err := w.TCPConn.Write(w.held)
+	w.hold, w.held = false, w.held[:0]
+	return err
+}
+
+// wipeRead overwrites what was read last, by a read to the same place for which nothing comes. It tells whether that was
+// all: where some of a next message came with it, that is dropped or broken off, and the connection is of no use any more.
+func wipeRead(conn *tls.Conn) (clean bool) {
+	w := conn.NetConn().(*wire)
+	w.dry = true
+	defer func() { w.dry = false }()
 	var unread [512]byte
 	defer clear(unread[:])
-	for {
-		if _, err := conn.Read(unread[:]); err != nil {
-			return // the next exchange finds out whether it was more than that nothing came
-		}
+	n, err := conn.Read(unread[:])
+	w.over = w.over || n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || w.rest > 0 || w.in.Buffered() > 0
+	for err == nil {
+		_, err = conn.Read(unread[:])
 	}
+	return !w.over
 }
 
 // publicStart is how many bytes at the start of every message hold no secret: the header as far as the first field of a
@@ -86,7 +94,7 @@ const publicStart = 96
 // for that took the one before, so that it is not copied on.
 func writeSecret(conn *tls.Conn, message []byte) error {
 	w := conn.NetConn().(*wire)
-	w.hold = len(message) > publicStart
+	w.hold = true
 	for n := publicStart; len(message) > 0; n = max(w.room, publicStart) {
 		n = min(n, len(message))
 		if _, err := conn.Write(message[:n]); err != nil {
@@ -94,5 +102,5 @@ func writeSecret(conn *tls.Conn, message []byte) error {
 		}
 		message = message[n:]
 	}
-	return nil
+	return w.send()
 }

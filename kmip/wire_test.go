@@ -51,12 +51,12 @@ func TestWire(t *testing.T) {
 			_, err := io.ReadFull(conn, answer)
 			require.NoError(t, err)
 			require.True(t, bytes.Equal(message, answer), "%d bytes", length)
-			wipeRead(conn)
+			require.True(t, wipeRead(conn))
 		}
 	}
 }
 
-// TestWipeReadDrops has unread bytes of an answer dropped, and those of a later one not.
+// TestWipeReadDrops has unread bytes of an answer noticed and dropped, and those of a later one not.
 func TestWipeReadDrops(t *testing.T) {
 	conn := wired(t, tls.VersionTLS13, func(conn net.Conn) {
 		request := make([]byte, 1)
@@ -72,7 +72,7 @@ func TestWipeReadDrops(t *testing.T) {
 	_, err := io.ReadFull(conn, answer)
 	require.NoError(t, err)
 	require.Equal(t, "the first", string(answer))
-	wipeRead(conn)
+	require.False(t, wipeRead(conn))
 	require.NoError(t, writeSecret(conn, []byte("2")))
 	_, err = io.ReadFull(conn, answer)
 	require.NoError(t, err)
