@@ -285,6 +285,9 @@ func leads(answer Payload, before string) string {
 	case *RegisterResponse:
 		return r.UniqueIdentifier
 	case *CreateKeyPairResponse:
+		if r.Public == "" { // half a pair: a request about the other half would be about somebody's object
+			return ""
+		}
 		return r.Private
 	case *LocateResponse:
 		if len(r.UniqueIdentifiers) == 1 {

@@ -22,7 +22,7 @@ import (
 type liar func(*kmip.RequestMessage) []kmip.ResponseItem
 
 // lie starts a liar and returns a manager that talks to it.
-func lie(t *testing.T, l liar) *keymgr.Manager {
+func lie(t *testing.T, l liar, with ...keymgr.Config) *keymgr.Manager {
 	t.Helper()
 	pki, err := mock.NewPKI()
 	require.NoError(t, err)
@@ -39,7 +39,11 @@ func lie(t *testing.T, l liar) *keymgr.Manager {
 		listener.Close()
 		wait.Wait()
 	})
-	return keymgr.New(client, keymgr.Config{ProjectIsolation: true, Timeout: time.Minute})
+	config := keymgr.Config{ProjectIsolation: true, Timeout: time.Minute}
+	if len(with) > 0 {
+		config = with[0]
+	}
+	return keymgr.New(client, config)
 }
 
 func (l liar) serve(listener net.Listener, wait *sync.WaitGroup) {
@@ -169,4 +173,44 @@ func TestShortKey(t *testing.T) {
 	_, err := m.GetKey(context.Background(), alice, &protocol.GetKey{KeyID: asked})
 	require.ErrorContains(t, err, "128 bits where 256 are claimed")
 	require.Equal(t, protocol.Internal, kind(err))
+}
+
+// TestHalfAPair has a server give no identifier for one half. A request without one would be about the ID Placeholder, which
+// on some servers is the object that anyone made last.
+func TestHalfAPair(t *testing.T) {
+	for _, half := range []*kmip.CreateKeyPairResponse{{Private: asked}, {Public: asked}} {
+		aimless := make(chan kmip.Operation, 100)
+		m := lie(t, func(m *kmip.RequestMessage) (items []kmip.ResponseItem) {
+			for i := range m.Items {
+				items = append(items, kmip.ResponseItem{Payload: whatever(&m.Items[i], half, aimless)})
+			}
+			return items
+		}, keymgr.Config{Activate: true, Timeout: 5 * time.Second})
+		_, err := m.CreateKeyPair(context.Background(), alice, &protocol.CreateKey{Algorithm: "EC", Length: 256})
+		require.Error(t, err)
+		require.Empty(t, aimless)
+	}
+}
+
+// whatever answers all requests about an object with success, and notes those that are about none.
+func whatever(item *kmip.RequestItem, half *kmip.CreateKeyPairResponse, aimless chan<- kmip.Operation) kmip.Payload {
+	note := func(id string) string {
+		if id == "" {
+			aimless <- item.Operation
+		}
+		return id
+	}
+	switch p := item.Payload.(type) {
+	case *kmip.CreateKeyPair:
+		return half
+	case *kmip.Activate:
+		return &kmip.ActivateResponse{UniqueIdentifier: note(p.UniqueIdentifier)}
+	case *kmip.Revoke:
+		return &kmip.RevokeResponse{UniqueIdentifier: note(p.UniqueIdentifier)}
+	case *kmip.Destroy:
+		return &kmip.DestroyResponse{UniqueIdentifier: note(p.UniqueIdentifier)}
+	case *kmip.GetAttributes:
+		return &kmip.GetAttributesResponse{UniqueIdentifier: note(p.UniqueIdentifier)}
+	}
+	return &kmip.LocateResponse{}
 }
