@@ -41,6 +41,10 @@ func (m *Manager) destroy(ctx context.Context, id string) error {
 	if err == nil || isNotFound(err) || !isResult(err) {
 		return err
 	}
+	state, unknown := m.state(ctx, id)
+	if unknown != nil || state != kmip.PreActive { // so it is not for its state, and a mark that stays would be for nothing
+		return err
+	}
 	if m.climb(ctx, id, kmip.KeyCompromise) == nil {
 		return nil
 	}

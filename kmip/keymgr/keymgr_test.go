@@ -291,6 +291,17 @@ func TestProjects(t *testing.T) {
 	}
 }
 
+// TestRefusedDelete has a server that lets this client destroy nothing. A key that lives on is not marked as compromised.
+func TestRefusedDelete(t *testing.T) {
+	for _, force := range []bool{false, true} {
+		b := start(t, setting{mock: mock.Config{Without: []kmip.Operation{kmip.OpDestroy}}, keymgr: isolating()})
+		id := b.create(alice, 256)
+		_, err := b.DeleteKey(context.Background(), alice, &protocol.DeleteKey{KeyID: id, Force: force})
+		require.Equal(t, protocol.Unsupported, kind(err), "%v", err)
+		require.Equal(t, "deactivated", b.get(alice, id).State)
+	}
+}
+
 func TestExpiration(t *testing.T) {
 	b := start(t, setting{keymgr: isolating()})
 	at := time.Now().Add(time.Hour).Truncate(time.Second)
