@@ -51,6 +51,7 @@ type Config struct {
 	// What servers elsewhere lack, for tests of clients that must cope.
 	NoBatches  bool             // a message of more than one item is refused as a whole
 	DecimalIDs bool             // identifiers are 1, 2, 3 and not UUIDs
+	Namesakes  bool             // several objects may have one Name, as with PyKMIP
 	Forgetful  bool             // a destroyed object's attributes are gone with it
 	Without    []kmip.Operation // operations that are not supported
 }
@@ -95,7 +96,7 @@ func New(config Config) (*Server, error) {
 		config.Authenticate = certificateAndUser(config.Users)
 	}
 	s := &Server{config: config, tls: config.PKI.serverConfig(), conns: make(map[net.Conn]struct{})}
-	s.store.decimalIDs = config.DecimalIDs
+	s.store.decimalIDs, s.store.namesakes = config.DecimalIDs, config.Namesakes
 	s.store.objects, s.store.named = make(map[string]*object), make(map[string][]*object)
 	if !config.Forgetful {
 		s.store.destroyed = make(map[string]*object)

@@ -30,6 +30,7 @@ type object struct {
 // store holds the objects.
 type store struct {
 	decimalIDs bool
+	namesakes  bool
 
 	mu        sync.Mutex
 	objects   map[string]*object
@@ -230,7 +231,7 @@ func (s *store) checkNames(o *object, beside []*object) error {
 
 // hasName tells whether an object that the client may know of has the name.
 func (s *store) hasName(client *Identity, name *kmip.Attribute) bool {
-	return slices.ContainsFunc(s.named[string(name.Value.Data)], func(o *object) bool { return !client.knowsNot(&o.owner) })
+	return !s.namesakes && slices.ContainsFunc(s.named[string(name.Value.Data)], func(o *object) bool { return !client.knowsNot(&o.owner) })
 }
 
 // target is the object that a request is about: the one that it names, or the ID Placeholder. Before 2.0 a batch that does not

@@ -31,7 +31,13 @@ func (m *Manager) delete(ctx context.Context, who *protocol.Context, keyID strin
 	if n := len(f.consumers); n > 0 && !force {
 		return invalid("the key has %d consumers; force deletes it all the same", n)
 	}
-	return perhapsGone(m.destroy(ctx, f.id), keyID)
+	if err := m.destroy(ctx, f.id); err != nil || !f.twins {
+		return perhapsGone(err, keyID)
+	}
+	if err := m.delete(ctx, who, keyID, force); !isNotFound(err) { // or else a twin would be found in its place
+		return err
+	}
+	return nil
 }
 
 // destroy climbs the object's life, in one round trip: Destroy, and where the object is Active, Revoke and Destroy. An

@@ -1,6 +1,7 @@
 package keymgr
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -19,11 +20,12 @@ type found struct {
 	record     record
 	consumers  []protocol.Consumer
 	value      *kmip.Object // nil where it was not asked for
+	twins      bool         // others have the Name too
 }
 
 func newFound(shown *kmip.GetAttributesResponse, value *kmip.Object) *found {
 	noted := shown.Attributes.Applications()
-	return &found{shown.UniqueIdentifier, shown.Attributes, recordOf(noted), consumersOf(noted), value}
+	return &found{shown.UniqueIdentifier, shown.Attributes, recordOf(noted), consumersOf(noted), value, false}
 }
 
 // shown are the attributes that make up what callers see of an object, and whose it is.
@@ -152,22 +154,41 @@ func (f *found) has(keyID string) bool { return slices.Contains(f.attributes.Nam
 // maxLocated is how many objects are looked at that a Locate by a unique Name should not have found.
 const maxLocated = 16
 
-// oneOf reads the object with that Name out of several.
+// oneOf reads the object with that Name out of several. Where more than one has it, as on servers that do not keep Names
+// unique and carry out late what was given up and made again, the oldest counts: it alone was read before others came.
 func (m *Manager) oneOf(ctx context.Context, ids []string, keyID string, value bool, refused error) (*found, error) {
+	var all []*found
 	for _, id := range ids[:min(len(ids), maxLocated)] {
 		f, err := m.read(ctx, id, false)
 		if err != nil && !isNotFound(err) {
 			return nil, err
 		}
-		if err != nil || !f.has(keyID) {
-			continue
+		if err == nil && f.has(keyID) {
+			all = append(all, f)
 		}
-		if value {
-			return m.read(ctx, id, true)
-		}
-		return f, nil
 	}
-	return nil, refused
+	if len(all) == 0 {
+		return nil, refused
+	}
+	oldest := slices.MinFunc(all, older)
+	oldest.twins = len(all) > 1
+	if value {
+		return m.read(ctx, oldest.id, true)
+	}
+	return oldest, nil
+}
+
+// older puts the objects of one Name in their order: those that there are, from the oldest on.
+func older(a, b *found) int {
+	made, _ := a.attributes.Time(ttlv.TagInitialDate)
+	other, _ := b.attributes.Time(ttlv.TagInitialDate)
+	switch {
+	case a.destroyed() != b.destroyed() && b.destroyed():
+		return -1
+	case a.destroyed() != b.destroyed():
+		return 1
+	}
+	return cmp.Or(made.Compare(other), cmp.Compare(len(a.id), len(b.id)), cmp.Compare(a.id, b.id))
 }
 
 // expiration is when the object deactivates, nil for never.

@@ -12,6 +12,7 @@ import (
 	"kmip-keymgr/kmip/keymgr"
 	"kmip-keymgr/mock"
 	"kmip-keymgr/protocol"
+	"kmip-keymgr/ttlv"
 )
 
 // TestOnce breaks the conversation in every way the mock can, one or two times, in every operation that changes
@@ -221,4 +222,32 @@ func (b *bench) records(id string) int {
 	got, err := kmip.Do(context.Background(), client, &kmip.GetAttributes{UniqueIdentifier: id})
 	require.NoError(b.t, err)
 	return len(got.Attributes.Applications())
+}
+
+// TestLateTwin has a request come through after it was given up and made again, on a server that lets both have the Name.
+// The key that was read before is still the one that is read, and deleting it leaves neither.
+func TestLateTwin(t *testing.T) {
+	b := start(t, setting{mock: mock.Config{DecimalIDs: true, Namesakes: true}, keymgr: isolating()})
+	id := b.create(alice, 256)
+	before := b.get(alice, id).Value
+	client := kmip.NewClient(b.server.Client())
+	defer client.Close()
+	first, err := kmip.Do(context.Background(), client, &kmip.GetAttributes{UniqueIdentifier: "1"})
+	require.NoError(t, err)
+	var late kmip.Attributes
+	for _, a := range first.Attributes {
+		switch a.Tag {
+		case ttlv.TagName, ttlv.TagApplicationSpecificInformation, ttlv.TagCryptographicAlgorithm, ttlv.TagCryptographicLength, ttlv.TagCryptographicUsageMask:
+			late = append(late, a)
+		}
+	}
+	_, err = kmip.Do(context.Background(), client, &kmip.Create{ObjectType: kmip.SymmetricKeyObject, Attributes: late})
+	require.NoError(t, err)
+	require.Len(t, b.server.Inventory(), 2)
+
+	require.Equal(t, []byte(before), []byte(b.get(alice, id).Value))
+	b.delete(alice, id)
+	require.Empty(t, b.server.Inventory())
+	_, err = b.DeleteKey(context.Background(), alice, &protocol.DeleteKey{KeyID: id})
+	require.Equal(t, protocol.NotFound, kind(err))
 }
