@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"kmip-keymgr/internal/secret"
@@ -151,7 +152,8 @@ func (m *Manager) named(ctx context.Context, keyID string, value bool, refused e
 // has tells whether the object has the key id as a Name.
 func (f *found) has(keyID string) bool { return slices.Contains(f.attributes.Names(), keyID) }
 
-// maxLocated is how many objects are looked at that a Locate by a unique Name should not have found.
+// maxLocated is how many objects are looked at that a Locate by a unique Name should not have found. What is not among them
+// may be there all the same, unless the server's identifiers are UUIDs and the key id would have been one.
 const maxLocated = 16
 
 // oneOf reads the object with that Name out of several. Where more than one has it, as on servers that do not keep Names
@@ -167,7 +169,10 @@ func (m *Manager) oneOf(ctx context.Context, ids []string, keyID string, value b
 			all = append(all, f)
 		}
 	}
-	if len(all) == 0 {
+	switch {
+	case len(all) == 0 && len(ids) > maxLocated && (refused == nil || !protocol.IsUUID(ids[0])):
+		return nil, &protocol.Error{Kind: protocol.Internal, Message: "the server does not find by Name: it found " + strconv.Itoa(len(ids)) + " objects of one"}
+	case len(all) == 0:
 		return nil, refused
 	}
 	oldest := slices.MinFunc(all, older)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -213,4 +214,41 @@ func whatever(item *kmip.RequestItem, half *kmip.CreateKeyPairResponse, aimless 
 		return &kmip.GetAttributesResponse{UniqueIdentifier: note(p.UniqueIdentifier)}
 	}
 	return &kmip.LocateResponse{}
+}
+
+// TestUnfiltered has a server whose Locate finds everything. What is not among the first objects may be there all the same: it
+// is neither made again nor said to be gone.
+func TestUnfiltered(t *testing.T) {
+	var names []string // of the objects 0, 1, 2, ...
+	for range 30 {
+		names = append(names, protocol.NewUUID())
+	}
+	old := names[29]
+	var mu sync.Mutex
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		mu.Lock()
+		defer mu.Unlock()
+		switch p := m.Items[0].Payload.(type) {
+		case *kmip.Create:
+			names = append(names, p.Attributes.Names()[0])
+			return nil // so that nobody knows
+		case *kmip.Locate:
+			located := new(kmip.LocateResponse)
+			for id := range names {
+				located.UniqueIdentifiers = append(located.UniqueIdentifiers, strconv.Itoa(id))
+			}
+			return []kmip.ResponseItem{{Payload: located}}
+		case *kmip.GetAttributes:
+			if id, err := strconv.Atoi(p.UniqueIdentifier); err == nil {
+				return shows(m, p.UniqueIdentifier, names[id], "project-a")
+			}
+		}
+		return refuses(m, kmip.ItemNotFound)
+	})
+	_, err := m.GetKey(context.Background(), alice, &protocol.GetKey{KeyID: old, MetadataOnly: true})
+	require.ErrorContains(t, err, "does not find by Name")
+	require.Equal(t, protocol.Internal, kind(err))
+	_, err = m.CreateKey(context.Background(), alice, &protocol.CreateKey{Algorithm: "AES", Length: 256})
+	require.ErrorContains(t, err, "under the Name "+names[30])
+	require.Len(t, names, 31)
 }
