@@ -36,6 +36,7 @@ type Config struct {
 type Client struct {
 	config  Config
 	caller  *Credential // see As
+	stays   bool        // see Stay
 	hosts   hosts
 	conn    *tls.Conn
 	fresh   bool // nothing has come over the connection yet
@@ -69,6 +70,10 @@ func (c *Client) meet(server string) {
 // As makes every request carry this credential beside the configured ones, until the next call; nil is for none. The
 // credential stays the caller's, to clear when it is not needed any more.
 func (c *Client) As(caller *Credential) { c.caller = caller }
+
+// Stay keeps the client to the host that answered last, or lets it go to any again. On another host the identifiers that
+// it gave may be other objects'.
+func (c *Client) Stay(stay bool) { c.stays = stay }
 
 // credentials are those that a request carries, all or, where the version has no room for them, an error.
 func (c *Client) credentials(v Version) ([]Credential, error) {

@@ -27,6 +27,9 @@ const returnAfter = 10 * time.Second
 // anywhere does something with the host in use or else, each in its turn, with the others. Passed over is a host to which
 // the batch was not sent, or sent to no harm, and one that takes no changes: its refusal stands where nobody else answers.
 func (c *Client) anywhere(ctx context.Context, b *Batch, try func(context.Context) (*ResponseMessage, error)) (*ResponseMessage, error) {
+	if c.stays && c.server != "" {
+		return c.share(ctx, b, 1, try)
+	}
 	var failed hostErrors
 	var refusal *ResponseMessage
 	for left := len(c.config.Hosts); left > 0 && (len(failed) == 0 || ctx.Err() == nil); left-- {

@@ -92,6 +92,7 @@ func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, key
 		if f, err = m.find(ctx, who, keyID, false); err != nil {
 			return nil, m.fail(err)
 		}
+		m.settle(f.id)
 		if err = change(ctx, f); !isLost(err) {
 			break
 		}

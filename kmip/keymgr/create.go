@@ -144,6 +144,7 @@ func (m *Manager) make(ctx context.Context, d *description, activate bool, add a
 	if err != nil {
 		return "", err
 	}
+	m.settle(id)
 	if activate {
 		err = m.ensureActive(ctx, id, d, active)
 	}

@@ -31,6 +31,7 @@ func (m *Manager) delete(ctx context.Context, who *protocol.Context, keyID strin
 	if n := len(f.consumers); n > 0 && !force {
 		return invalid("the key has %d consumers; force deletes it all the same", n)
 	}
+	m.settle(f.id)
 	if err := m.destroy(ctx, f.id); err != nil || !f.twins {
 		return perhapsGone(err, keyID)
 	}

@@ -177,6 +177,7 @@ func (m *Manager) oneOf(ctx context.Context, ids []string, keyID string, value b
 	}
 	oldest := slices.MinFunc(all, older)
 	oldest.twins = len(all) > 1
+	m.settle(oldest.id)
 	if value {
 		return m.read(ctx, oldest.id, true)
 	}

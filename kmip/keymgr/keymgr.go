@@ -56,6 +56,14 @@ func (m *Manager) begin(ctx context.Context) (context.Context, func()) {
 	return ctx, func() {
 		cancel()
 		m.client.Forget()
+		m.client.Stay(false)
+	}
+}
+
+// settle keeps an operation to the host that gave it an identifier, unless that is a UUID, which means nothing else elsewhere.
+func (m *Manager) settle(id string) {
+	if !protocol.IsUUID(id) {
+		m.client.Stay(true)
 	}
 }
 

@@ -65,6 +65,7 @@ func (m *Manager) identify(ctx context.Context, name string) (string, error) {
 	if err != nil || f == nil || f.destroyed() {
 		return "", err
 	}
+	m.settle(f.id)
 	return f.id, nil
 }
 

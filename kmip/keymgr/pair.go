@@ -29,6 +29,7 @@ func (m *Manager) CreateKeyPair(ctx context.Context, who *protocol.Context, args
 	if err != nil {
 		return nil, m.fail(err)
 	}
+	m.settle(made.Private)
 	if made, err = m.shownPair(ctx, made, private, public); err != nil {
 		return nil, m.fail(err)
 	}

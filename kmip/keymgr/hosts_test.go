@@ -1,0 +1,71 @@
+package keymgr_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"kmip-keymgr/kmip"
+	"kmip-keymgr/kmip/keymgr"
+	"kmip-keymgr/mock"
+	"kmip-keymgr/protocol"
+)
+
+// apart are two servers that share nothing, and alice's manager for both, in that order.
+func apart(t *testing.T, c mock.Config) (first, second *bench) {
+	t.Helper()
+	var err error
+	c.PKI, err = mock.NewPKI()
+	require.NoError(t, err)
+	first = start(t, setting{mock: c, keymgr: isolating()})
+	second = start(t, setting{mock: c, keymgr: keymgr.Config{ProjectIsolation: true}})
+	config := first.server.Client()
+	config.Hosts = append(config.Hosts, second.server.Addr())
+	config.MaxRetries, config.RetryInterval = 3, time.Millisecond
+	client := kmip.NewClient(config)
+	t.Cleanup(func() { client.Close() })
+	first.Manager = keymgr.New(client, keymgr.Config{Activate: true, ProjectIsolation: true, Timeout: 10 * time.Second})
+	return first, second
+}
+
+// away has a server go away in an operation, for so long that the client looks for another.
+func (b *bench) away(o kmip.Operation) {
+	b.server.Inject(mock.Fault{Operation: o, Action: mock.DropRequest}, mock.Fault{Action: mock.Refuse})
+}
+
+// TestNumbersOfAnotherHost has the conversation about an object go on at a host where its number is another object's.
+func TestNumbersOfAnotherHost(t *testing.T) {
+	ctx := context.Background()
+	for _, single := range []bool{false, true} {
+		a, b := apart(t, mock.Config{DecimalIDs: true, NoBatches: single})
+		for range 4 {
+			b.create(bob, 256)
+		}
+		untouched := b.server.Inventory()
+
+		id := a.create(alice, 256)
+		for _, o := range []kmip.Operation{kmip.OpDestroy, kmip.OpRevoke} {
+			a.away(o)
+			a.delete(alice, id)
+			require.Empty(t, a.server.Inventory())
+			require.Equal(t, untouched, b.server.Inventory())
+			id = a.create(alice, 256)
+		}
+		a.away(kmip.OpAddAttribute)
+		_, err := a.AddConsumer(ctx, alice, &protocol.ChangeConsumer{KeyID: id, Consumer: protocol.Consumer{Service: "s", ResourceType: "t", ResourceID: "i"}})
+		require.NoError(t, err)
+		require.Len(t, a.get(alice, id).Consumers, 1)
+		for _, o := range b.list(service) {
+			require.Empty(t, o.Consumers)
+		}
+		if single { // or else Create and Activate are one message
+			a.away(kmip.OpActivate)
+			require.Equal(t, "active", a.get(alice, a.create(alice, 256)).State)
+		}
+		_, err = a.CreateKeyPair(ctx, alice, &protocol.CreateKey{Algorithm: "EC", Length: 256})
+		require.NoError(t, err)
+		require.Equal(t, untouched, b.server.Inventory())
+	}
+}
