@@ -104,7 +104,7 @@ class _Request(object):
         # The brace is an odd byte. Buffers are of even sizes, so no reader
         # stops between it and the line break, and what left anything unread
         # has not had a whole request.
-        return line + (b'\n' if len(line) % 2 else b' \n')
+        return line[:-1] + (b'}\n' if len(line) % 2 else b' }\n')
 
     def decode(self, line):
         """The answer in line, if it is one to this request."""

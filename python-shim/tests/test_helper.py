@@ -306,6 +306,24 @@ def test_session_dies_within_a_call(fake, call, repeated):
         call(manager)
 
 
+@pytest.mark.parametrize('name', ['a', 'aa', 'aaa', 'aaaa'])
+def test_dies_before_it_has_read_the_line_break(fake, mode, name):
+    """Up to its brace the request is whole, and may have been carried out."""
+    fake.plays('''
+        text = b''
+        while True:
+            text += os.read(0, 2)
+            try:
+                log(json.loads(text)['op'])
+            except ValueError:
+                continue
+            os.kill(os.getpid(), 9)
+        ''')
+    fails(lambda: fake.manager(mode).create_key(None, 'AES', 256, name=name),
+          'may have taken effect')
+    assert fake.log() == ['create_key']
+
+
 def test_session_that_always_dies(fake):
     fake.plays('log(read()["op"])\nsys.exit(3)')
     manager = fake.manager('session')
