@@ -131,7 +131,7 @@ type adder func(b *kmip.Batch, described kmip.Attributes) func() (string, error)
 func (m *Manager) make(ctx context.Context, d *description, activate bool, add adder) (keyID string, err error) {
 	var id string
 	var active error
-	err = m.once(ctx, d, func() error {
+	err = m.once(ctx, d.name, func() error {
 		return m.fitting(&d.record, func() (err error) {
 			id, active, err = m.makeOnce(ctx, d, activate, add)
 			return err

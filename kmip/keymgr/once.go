@@ -14,7 +14,7 @@ const maxLooks = 5
 // once makes something, and where nobody knows whether that worked, looks for it: what is found is adopted, and what is
 // not is made again under the same Name. So nothing is made twice, and nothing that was made is lost. look tells whether
 // it is there.
-func (m *Manager) once(ctx context.Context, d *description, try func() error, look func() (bool, error)) error {
+func (m *Manager) once(ctx context.Context, names string, try func() error, look func() (bool, error)) error {
 	defer func() { m.maker = m.client.Server() }()
 	lost := try()
 	if !isLost(lost) {
@@ -38,7 +38,7 @@ func (m *Manager) once(ctx context.Context, d *description, try func() error, lo
 			refused = err
 		}
 	}
-	return perhapsMade(lost, d)
+	return perhapsMade(lost, names)
 }
 
 // isLost tells an outcome that nobody knows: the request may have been carried out, and there is no answer to tell.
@@ -49,9 +49,9 @@ func isLost(err error) bool {
 }
 
 // perhapsMade tells the operator under which Name to look for an object that may have been made.
-func perhapsMade(err error, d *description) error {
+func perhapsMade(err error, names string) error {
 	e := asError(err)
-	e.Message += "; the object may exist under the Name " + d.name
+	e.Message += "; the object may exist under the Name " + names
 	return e
 }
 

@@ -17,7 +17,7 @@ func (m *Manager) CreateKeyPair(ctx context.Context, who *protocol.Context, args
 	}
 	private, public := m.describe(who, args.Name, args.Expiration), m.describe(who, args.Name, args.Expiration)
 	var made *kmip.CreateKeyPairResponse
-	err = m.once(ctx, private, func() error {
+	err = m.once(ctx, private.names(public), func() error {
 		return m.fitting(&private.record, func() (err error) { // the public key's record says the same
 			made, err = kmip.Do(ctx, m.client, m.pairRequest(s, private, public))
 			return err
@@ -51,10 +51,13 @@ func (m *Manager) shownPair(ctx context.Context, made *kmip.CreateKeyPairRespons
 		err = m.notShown()
 	}
 	if err != nil {
-		return nil, perhapsMade(err, private)
+		return nil, perhapsMade(err, private.names(public))
 	}
 	return found, nil
 }
+
+// names are those of both halves.
+func (d *description) names(other *description) string { return d.name + " or " + other.name }
 
 // identifyPair finds a pair by the Names of its halves, nil where it was not made.
 func (m *Manager) identifyPair(ctx context.Context, private, public *description) (*kmip.CreateKeyPairResponse, error) {
