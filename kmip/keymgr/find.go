@@ -47,16 +47,13 @@ func shown() []kmip.AttributeName {
 // destroyed or belongs to a project that the caller may not see.
 func (m *Manager) find(ctx context.Context, who *protocol.Context, keyID string, value bool) (*found, error) {
 	f, err := m.read(ctx, keyID, value)
-	if err != nil && mayHaveOtherID(err) {
+	if f == nil && mayHaveOtherID(err) {
 		f, err = m.named(ctx, keyID, value, err)
 	}
-	if isNotFound(err) {
+	if isNotFound(err) || f != nil && (f.destroyed() || !m.visible(who, f)) {
 		return nil, notFound(keyID)
 	} else if err != nil {
 		return nil, err
-	}
-	if f.destroyed() || !m.visible(who, f) {
-		return nil, notFound(keyID)
 	}
 	return f, nil
 }
@@ -96,7 +93,8 @@ func (m *Manager) read(ctx context.Context, id string, value bool) (*found, erro
 	return result()
 }
 
-// addRead adds to a batch what reads an object, the placeholder's where id is "".
+// addRead adds to a batch what reads an object, the placeholder's where id is "". Where only its value cannot be read, the
+// object is there beside the error.
 func addRead(b *kmip.Batch, id string, value bool) func() (*found, error) {
 	attributes := kmip.Add(b, &kmip.GetAttributes{UniqueIdentifier: id, Names: shown()})
 	if !value {
@@ -109,8 +107,10 @@ func addRead(b *kmip.Batch, id string, value bool) func() (*found, error) {
 	}
 	got := kmip.Add(b, &kmip.Get{UniqueIdentifier: id})
 	return func() (*found, error) {
-		if err := cmpErr(attributes.Err, got.Err); err != nil {
-			return nil, err
+		if attributes.Err != nil {
+			return nil, attributes.Err
+		} else if got.Err != nil {
+			return newFound(attributes.Response, nil), got.Err
 		}
 		return newFound(attributes.Response, &got.Response.Object), nil
 	}

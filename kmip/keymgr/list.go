@@ -41,7 +41,8 @@ func filter(t protocol.ObjectType) kmip.Attributes {
 	return kmip.Attributes{kmip.EnumAttribute(ttlv.TagObjectType, kind)}
 }
 
-// listSome reads one batch of objects. An object that went away between Locate and here is none to list.
+// listSome reads one batch of objects. An object that went away between Locate and here is none to list, and one that the
+// caller may not see is no reason to fail.
 func (m *Manager) listSome(ctx context.Context, who *protocol.Context, args *protocol.ListKeys, ids []string, list *protocol.KeyList) error {
 	b := kmip.Batch{Continue: true}
 	var results []func() (*found, error)
@@ -53,7 +54,7 @@ func (m *Manager) listSome(ctx context.Context, who *protocol.Context, args *pro
 	}
 	for _, result := range results {
 		f, err := result()
-		if isNotFound(err) {
+		if isNotFound(err) || f != nil && !m.visible(who, f) {
 			continue
 		} else if err != nil {
 			return err

@@ -10,7 +10,36 @@ import (
 
 	"kmip-keymgr/kmip"
 	"kmip-keymgr/protocol"
+	"kmip-keymgr/ttlv"
 )
+
+// TestListBesideUnreadable has an object of nobody's project that the server does not give out. It is in the way of the
+// service, which would see it, and of nobody else.
+func TestListBesideUnreadable(t *testing.T) {
+	b := start(t, setting{keymgr: isolating()})
+	b.create(alice, 256)
+	client := kmip.NewClient(b.server.Client())
+	defer client.Close()
+	sensitive := kmip.Attribute{
+		AttributeName: kmip.AttributeName{Tag: ttlv.TagSensitive},
+		Value:         ttlv.Value{Type: ttlv.TypeBoolean, Data: []byte{0, 0, 0, 0, 0, 0, 0, 1}},
+	}
+	made, err := kmip.Do(context.Background(), client, &kmip.Create{ObjectType: kmip.SymmetricKeyObject, Attributes: kmip.Attributes{
+		kmip.EnumAttribute(ttlv.TagCryptographicAlgorithm, kmip.AES), kmip.IntAttribute(ttlv.TagCryptographicLength, int32(256)),
+		kmip.IntAttribute(ttlv.TagCryptographicUsageMask, kmip.UsageEncrypt), sensitive,
+	}})
+	require.NoError(t, err)
+	list, err := b.ListKeys(context.Background(), alice, &protocol.ListKeys{})
+	require.NoError(t, err)
+	require.Len(t, list.Objects, 1)
+	_, err = b.ListKeys(context.Background(), service, &protocol.ListKeys{})
+	require.Equal(t, protocol.Forbidden, kind(err))
+
+	_, err = b.GetKey(context.Background(), service, &protocol.GetKey{KeyID: made.UniqueIdentifier})
+	require.Equal(t, protocol.Forbidden, kind(err))
+	_, err = b.GetKey(context.Background(), alice, &protocol.GetKey{KeyID: made.UniqueIdentifier})
+	require.Equal(t, protocol.NotFound, kind(err), "and why is not hers to know")
+}
 
 // TestListMany lists ten thousand objects, in few round trips.
 func TestListMany(t *testing.T) {
