@@ -41,6 +41,37 @@ func TestListBesideUnreadable(t *testing.T) {
 	require.Equal(t, protocol.NotFound, kind(err), "and why is not hers to know")
 }
 
+// TestListBesideUnknown has an object of a type that nobody here has a use for. The others are listed all the same.
+func TestListBesideUnknown(t *testing.T) {
+	m := lie(t, func(m *kmip.RequestMessage) (items []kmip.ResponseItem) {
+		if _, locates := m.Items[0].Payload.(*kmip.Locate); locates {
+			return []kmip.ResponseItem{{Payload: &kmip.LocateResponse{UniqueIdentifiers: []string{asked, another}}}}
+		}
+		for i := range m.Items {
+			one := kmip.RequestMessage{Items: m.Items[i : i+1]}
+			switch p := m.Items[i].Payload.(type) {
+			case *kmip.GetAttributes:
+				items = append(items, shows(&one, p.UniqueIdentifier, p.UniqueIdentifier, "project-a")...)
+			case *kmip.Get:
+				items = append(items, shows(&one, p.UniqueIdentifier, p.UniqueIdentifier, "project-a")...)
+				if got := items[i].Payload.(*kmip.GetResponse); p.UniqueIdentifier == another {
+					got.Object.Type = 9 // PGP Key
+				}
+			}
+		}
+		return items
+	})
+	list, err := m.ListKeys(context.Background(), alice, &protocol.ListKeys{})
+	require.NoError(t, err)
+	require.Len(t, list.Objects, 1)
+	require.Equal(t, asked, list.Objects[0].ID)
+	for _, metadataOnly := range []bool{true, false} {
+		o, err := m.GetKey(context.Background(), alice, &protocol.GetKey{KeyID: another, MetadataOnly: metadataOnly})
+		require.Equal(t, metadataOnly, err == nil, "%v", err)
+		require.Equal(t, !metadataOnly, o == nil)
+	}
+}
+
 // TestListMany lists ten thousand objects, in few round trips.
 func TestListMany(t *testing.T) {
 	const many = 10000
