@@ -13,7 +13,10 @@ import (
 type Batch struct {
 	// Continue asks the server to go on behind an operation that failed, where it would stop.
 	Continue bool
-	items    []item
+	// Bounded asks the server to refuse the batch as ResponseTooLarge where its answer would have more than MaxResponse
+	// bytes.
+	Bounded bool
+	items   []item
 }
 
 type item struct {
@@ -167,6 +170,9 @@ func (b *Batch) message(v Version, credentials []Credential) *RequestMessage {
 	m.Items = make([]RequestItem, len(b.items))
 	for i := range b.items {
 		m.Items[i] = RequestItem{Operation: b.items[i].operation, ID: itemID(i, len(b.items)), Payload: b.items[i].payload}
+	}
+	if b.Bounded {
+		m.Header.MaxResponseSize = MaxResponse
 	}
 	if len(b.items) == 1 {
 		return m

@@ -2,6 +2,7 @@ package keymgr
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"kmip-keymgr/kmip"
@@ -10,7 +11,7 @@ import (
 )
 
 // listBatch is how many objects are read in one round trip: few enough that their answers stay well below
-// kmip.MaxResponse, many enough that ten thousand objects take about two hundred round trips.
+// kmip.MaxResponse where they are keys, many enough that ten thousand objects take about two hundred round trips.
 const listBatch = 50
 
 // ListKeys reads all objects of a type that the caller may see.
@@ -42,14 +43,17 @@ func filter(t protocol.ObjectType) kmip.Attributes {
 }
 
 // listSome reads one batch of objects. An object that went away between Locate and here is none to list, and one that the
-// caller may not see is no reason to fail.
+// caller may not see is no reason to fail. Where they are too large for one answer, half of them may not be.
 func (m *Manager) listSome(ctx context.Context, who *protocol.Context, args *protocol.ListKeys, ids []string, list *protocol.KeyList) error {
-	b := kmip.Batch{Continue: true}
+	b := kmip.Batch{Continue: true, Bounded: true}
 	var results []func() (*found, error)
 	for _, id := range ids {
 		results = append(results, addRead(&b, id, !args.MetadataOnly))
 	}
-	if err := m.client.Run(ctx, &b); err != nil {
+	err := m.client.Run(ctx, &b)
+	if half := len(ids) / 2; half > 0 && errors.Is(err, kmip.ResponseTooLarge) {
+		return cmpErr(m.listSome(ctx, who, args, ids[:half], list), m.listSome(ctx, who, args, ids[half:], list))
+	} else if err != nil {
 		return err
 	}
 	for _, result := range results {

@@ -1,6 +1,7 @@
 package keymgr_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"sync/atomic"
@@ -69,6 +70,20 @@ func TestListBesideUnknown(t *testing.T) {
 		o, err := m.GetKey(context.Background(), alice, &protocol.GetKey{KeyID: another, MetadataOnly: metadataOnly})
 		require.Equal(t, metadataOnly, err == nil, "%v", err)
 		require.Equal(t, !metadataOnly, o == nil)
+	}
+}
+
+// TestListLarge lists objects that are more together than one answer may hold.
+func TestListLarge(t *testing.T) {
+	b := start(t, setting{keymgr: isolating()})
+	for i := range 6 {
+		b.store(alice, &protocol.Object{Type: protocol.OpaqueData, Value: bytes.Repeat([]byte{byte(i)}, 900<<10)})
+	}
+	list, err := b.ListKeys(context.Background(), alice, &protocol.ListKeys{})
+	require.NoError(t, err)
+	require.Len(t, list.Objects, 6)
+	for _, o := range list.Objects {
+		require.Len(t, o.Value, 900<<10)
 	}
 }
 
