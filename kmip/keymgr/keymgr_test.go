@@ -2,6 +2,7 @@ package keymgr_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -299,6 +300,25 @@ func TestRefusedDelete(t *testing.T) {
 		_, err := b.DeleteKey(context.Background(), alice, &protocol.DeleteKey{KeyID: id, Force: force})
 		require.Equal(t, protocol.Unsupported, kind(err), "%v", err)
 		require.Equal(t, "deactivated", b.get(alice, id).State)
+	}
+}
+
+// TestSecondRecord has an object whose record somebody has added another one to.
+func TestSecondRecord(t *testing.T) {
+	b := start(t, setting{keymgr: isolating()})
+	client := kmip.NewClient(b.server.Client())
+	defer client.Close()
+	for _, namespace := range []string{"openstack", "openstack-project-id"} {
+		id := b.create(service, 256)
+		for _, project := range []string{"project-a", "project-b"} {
+			data := map[string]string{"openstack": fmt.Sprintf(`{"openstack-project-id":%q}`, project)}[namespace]
+			note := kmip.ApplicationAttribute(namespace, cmp.Or(data, project))
+			_, err := kmip.Do(context.Background(), client, &kmip.AddAttribute{UniqueIdentifier: id, Attribute: note})
+			require.NoError(t, err)
+		}
+		b.get(alice, id)
+		_, err := b.GetKey(context.Background(), bob, &protocol.GetKey{KeyID: id})
+		require.Equal(t, protocol.NotFound, kind(err), "the first counts")
 	}
 }
 

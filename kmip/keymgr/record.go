@@ -97,7 +97,7 @@ func (r *record) isASCII() bool {
 func recordOf(shown []kmip.ApplicationInformation) record {
 	var r, single record
 	for _, info := range shown {
-		if info.Namespace == namespaceAll {
+		if info.Namespace == namespaceAll && single == (record{}) {
 			_ = json.Unmarshal([]byte(info.Data), &single) // what is no record of ours records nothing
 		}
 		r.note(info)
