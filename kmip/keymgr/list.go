@@ -18,12 +18,12 @@ const listBatch = 50
 func (m *Manager) ListKeys(ctx context.Context, who *protocol.Context, args *protocol.ListKeys) (*protocol.KeyList, error) {
 	ctx, end := m.begin(ctx)
 	defer end()
-	located, err := kmip.Do(ctx, m.client, &kmip.Locate{Attributes: filter(args.ObjectType)})
+	located, err := m.locateAll(ctx, filter(args.ObjectType))
 	if err != nil {
 		return nil, m.fail(err)
 	}
 	list := &protocol.KeyList{Objects: []*protocol.Object{}}
-	for ids := range slices.Chunk(located.UniqueIdentifiers, listBatch) {
+	for ids := range slices.Chunk(located, listBatch) {
 		if err := m.listSome(ctx, who, args, ids, list); err != nil {
 			list.Clear()
 			return nil, m.fail(err)
@@ -31,6 +31,22 @@ func (m *Manager) ListKeys(ctx context.Context, who *protocol.Context, args *pro
 		m.client.Forget()
 	}
 	return list, nil
+}
+
+// locateAll finds all objects with the attributes, where a server names no more than so many at a time and says how many
+// there are (since KMIP 1.3).
+func (m *Manager) locateAll(ctx context.Context, attributes kmip.Attributes) ([]string, error) {
+	var all []string
+	for {
+		located, err := kmip.Do(ctx, m.client, &kmip.Locate{OffsetItems: int32(len(all)), Attributes: attributes})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, located.UniqueIdentifiers...)
+		if len(located.UniqueIdentifiers) == 0 || len(all) >= int(located.LocatedItems) {
+			return all, nil
+		}
+	}
 }
 
 // filter is what a Locate can look for. It only saves reading: what is read is held against the same conditions.

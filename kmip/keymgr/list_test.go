@@ -73,6 +73,25 @@ func TestListBesideUnknown(t *testing.T) {
 	}
 }
 
+// TestListPages has a server that names one object at a time.
+func TestListPages(t *testing.T) {
+	ids := []string{asked, another}
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		switch p := m.Items[0].Payload.(type) {
+		case *kmip.Locate:
+			page := &kmip.LocateResponse{LocatedItems: int32(len(ids)), UniqueIdentifiers: ids[p.OffsetItems:][:1]}
+			return []kmip.ResponseItem{{Payload: page}}
+		case *kmip.GetAttributes:
+			return append(shows(&kmip.RequestMessage{Items: m.Items[:1]}, ids[0], ids[0], "project-a"),
+				shows(&kmip.RequestMessage{Items: m.Items[1:]}, ids[1], ids[1], "project-a")...)
+		}
+		return nil
+	})
+	list, err := m.ListKeys(context.Background(), alice, &protocol.ListKeys{MetadataOnly: true})
+	require.NoError(t, err)
+	require.Len(t, list.Objects, len(ids))
+}
+
 // TestListLarge lists objects that are more together than one answer may hold.
 func TestListLarge(t *testing.T) {
 	b := start(t, setting{keymgr: isolating()})
