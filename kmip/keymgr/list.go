@@ -67,13 +67,18 @@ func (m *Manager) listSome(ctx context.Context, who *protocol.Context, args *pro
 		results = append(results, addRead(&b, id, !args.MetadataOnly))
 	}
 	err := m.client.Run(ctx, &b)
-	if half := len(ids) / 2; half > 0 && errors.Is(err, kmip.ResponseTooLarge) {
+	all, errs := make([]*found, len(ids)), make([]error, len(ids))
+	for i, result := range results {
+		all[i], errs[i] = result()
+	}
+	if half := len(ids) / 2; half > 0 && errors.Is(errors.Join(append(errs, err)...), kmip.ResponseTooLarge) {
 		return cmpErr(m.listSome(ctx, who, args, ids[:half], list), m.listSome(ctx, who, args, ids[half:], list))
-	} else if err != nil {
+	}
+	if err != nil {
 		return err
 	}
-	for _, result := range results {
-		f, err := result()
+	for i, f := range all {
+		err := errs[i]
 		if isNotFound(err) || f != nil && !m.visible(who, f) {
 			continue
 		} else if err != nil {

@@ -95,6 +95,10 @@ class _Request(object):
     def left(self):
         return max(self.deadline - time.monotonic(), 0.001)
 
+    def patience(self):
+        """Seconds until a helper that has not answered is given up."""
+        return max(self.deadline + _MARGIN - time.monotonic(), 0.001)
+
     def encode(self, seconds):
         """The request as a line, to be answered within so many seconds."""
         line = _encode({
@@ -176,9 +180,9 @@ class _Helper(object):
     def _send(self, request, last):
         # If the helper closed its end there may still be an answer, on why.
         try:
-            left = request.left()
-            self._socket.settimeout(left + _MARGIN)
-            self._socket.sendall(request.encode(left), socket.MSG_NOSIGNAL)
+            self._socket.settimeout(request.patience())
+            self._socket.sendall(
+                request.encode(request.left()), socket.MSG_NOSIGNAL)
             if last:
                 self._socket.shutdown(socket.SHUT_WR)
             return True
@@ -191,7 +195,7 @@ class _Helper(object):
         answer = bytearray()
         chunk = b''
         while b'\n' not in chunk:
-            self._socket.settimeout(request.left() + _MARGIN)
+            self._socket.settimeout(request.patience())
             try:
                 chunk = self._socket.recv(_CHUNK)
             except ConnectionResetError:

@@ -232,6 +232,18 @@ def test_arguments_and_environment_hold_no_secret(fake, mode):
     assert '--config-file=%s/nova.conf' % fake.path in arguments
 
 
+def test_answer_that_drips(fake, mode, short_margin):
+    fake.plays('''
+        read()
+        while True:
+            os.write(1, b' ')
+            time.sleep(0.02)
+        ''')
+    began = time.monotonic()
+    fails(lambda: fake.manager(mode, timeout=0.3).get(None, ID), 'in time')
+    assert time.monotonic() - began < 5
+
+
 def test_session_is_kept(fake):
     fake.plays(OBEY)
     pids = {fake.manager('session').get(None, ID).id for _ in range(5)}
