@@ -35,6 +35,18 @@ func (b *bench) away(o kmip.Operation) {
 	b.server.Inject(mock.Fault{Operation: o, Action: mock.DropRequest}, mock.Fault{Action: mock.Refuse})
 }
 
+// TestBehindTheOthers has a create go on at a host to which the object has not come, as where hosts copy from each other with
+// a delay. It is not left behind without a word.
+func TestBehindTheOthers(t *testing.T) {
+	a, _ := apart(t, mock.Config{NoBatches: true})
+	a.create(alice, 256)
+	a.server.Inject(mock.Fault{Operation: kmip.OpActivate, Action: mock.DropRequest}, mock.Fault{Action: mock.Refuse, Count: 1000})
+	_, err := a.CreateKey(context.Background(), alice, &protocol.CreateKey{Algorithm: "AES", Length: 256})
+	require.ErrorContains(t, err, "under the Name "+a.server.Inventory()[1].Names[0])
+	e, ok := err.(*protocol.Error)
+	require.True(t, ok && e.MaybeExecuted)
+}
+
 // TestNumbersOfAnotherHost has the conversation about an object go on at a host where its number is another object's.
 func TestNumbersOfAnotherHost(t *testing.T) {
 	ctx := context.Background()
