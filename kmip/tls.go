@@ -57,7 +57,7 @@ func (c *Client) adopt(conn *tls.Conn, address string) {
 	if address != c.server {
 		c.meet(address)
 	}
-	c.conn, c.fresh = conn, true
+	c.conn, c.fresh, c.settled = conn, true, false // it may be another server by now, but most likely speaks the version
 }
 
 // dial connects to one host, within the connection's own timeout and, unless that is zero, by the time given.

@@ -2,6 +2,8 @@ package keymgr_test
 
 import (
 	"context"
+	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -80,4 +82,35 @@ func TestNumbersOfAnotherHost(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, untouched, b.server.Inventory())
 	}
+}
+
+// TestAnotherVersionLater has a server come back, in the middle of a session, that does not speak the version any more.
+func TestAnotherVersionLater(t *testing.T) {
+	pki, err := mock.NewPKI()
+	require.NoError(t, err)
+	first, err := mock.Start(mock.Config{PKI: pki})
+	require.NoError(t, err)
+	client := kmip.NewClient(first.Client())
+	t.Cleanup(func() { client.Close() })
+	m := keymgr.New(client, keymgr.Config{Timeout: 10 * time.Second})
+	list := func() error {
+		_, err := m.ListKeys(context.Background(), nil, &protocol.ListKeys{})
+		return err
+	}
+	require.NoError(t, list())
+	require.Equal(t, kmip.V1_4, client.Version())
+	require.NoError(t, first.Close())
+
+	second, err := mock.New(mock.Config{PKI: pki, Versions: mock.VersionRange{Min: kmip.V1_0, Max: kmip.V1_2}})
+	require.NoError(t, err)
+	listener, err := net.Listen("tcp", first.Addr())
+	require.NoError(t, err)
+	var wait sync.WaitGroup
+	wait.Go(func() { _ = second.Serve(listener) })
+	t.Cleanup(func() {
+		require.NoError(t, second.Close())
+		wait.Wait()
+	})
+	require.NoError(t, list())
+	require.Equal(t, kmip.V1_2, client.Version())
 }
