@@ -22,8 +22,13 @@ const (
 // startPyKMIP starts Debian's PyKMIP server with a server key of the test's choice, for which clients need these options.
 func startPyKMIP(t *testing.T, key crypto.Signer, options ...string) *server {
 	t.Helper()
+	return newPKI(t).startPyKMIP(t, key, options...)
+}
+
+func (p *pki) startPyKMIP(t *testing.T, key crypto.Signer, options ...string) *server {
+	t.Helper()
 	needs(t, pykmipServer, "python3-pykmip")
-	p, port := newPKI(t), freePort(t)
+	port := freePort(t)
 	identity, client := p.server(t, key, nil), p.client(t, "client")
 	database := filepath.Join(p.dir, "pykmip.database")
 	policies := filepath.Join(p.dir, "policies")
