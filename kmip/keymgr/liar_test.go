@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -251,4 +252,25 @@ func TestUnfiltered(t *testing.T) {
 	_, err = m.CreateKey(context.Background(), alice, &protocol.CreateKey{Algorithm: "AES", Length: 256})
 	require.ErrorContains(t, err, "under the Name "+names[30])
 	require.Len(t, names, 31)
+}
+
+// TestLateAfterRefusal has a create given up, not found, tried again and refused. The first may still come through.
+func TestLateAfterRefusal(t *testing.T) {
+	var creates atomic.Int32
+	var name atomic.Value
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		switch p := m.Items[0].Payload.(type) {
+		case *kmip.Create:
+			name.Store(p.Attributes.Names()[0])
+			if creates.Add(1) == 1 {
+				return nil // and is at it still
+			}
+			return refuses(m, kmip.ServerLimitExceeded)
+		case *kmip.Locate:
+			return []kmip.ResponseItem{{Payload: &kmip.LocateResponse{}}}
+		}
+		return refuses(m, kmip.ItemNotFound)
+	})
+	_, err := m.CreateKey(context.Background(), alice, &protocol.CreateKey{Algorithm: "AES", Length: 256})
+	require.ErrorContains(t, err, name.Load().(string))
 }

@@ -3,6 +3,7 @@ package keymgr
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"kmip-keymgr/kmip"
 	"kmip-keymgr/ttlv"
@@ -29,7 +30,8 @@ func (m *Manager) once(ctx context.Context, names string, try func() error, look
 		case there:
 			return nil
 		case refused != nil:
-			return refused // and nothing has come through late, whose Name would be taken
+			// Nothing has come through late, whose Name would be taken, but may yet.
+			return fmt.Errorf("%w; the first attempt may yet come through, under the Name %s", refused, name)
 		}
 		if err = try(); err == nil {
 			return nil
