@@ -31,7 +31,7 @@ func (m *Manager) once(ctx context.Context, names string, try func() error, look
 			return nil
 		case refused != nil:
 			// Nothing has come through late, whose Name would be taken, but may yet.
-			return fmt.Errorf("%w; the first attempt may yet come through, under the Name %s", refused, name)
+			return fmt.Errorf("%w; the first attempt may yet come through, under the Name %s", refused, names)
 		}
 		if err = try(); err == nil {
 			return nil
