@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Batch is a list of operations that travel as one message and run in order. An operation without an identifier is
@@ -149,6 +150,11 @@ func (b *Batch) safe() bool {
 		}
 	}
 	return true
+}
+
+// carriesObject tells whether an object's value is in the request.
+func (b *Batch) carriesObject() bool {
+	return slices.ContainsFunc(b.items, func(i item) bool { return i.operation == OpRegister })
 }
 
 // mark notes on a failed conversation whether the batch may have had an effect.

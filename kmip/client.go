@@ -58,8 +58,7 @@ func NewClient(config Config) *Client {
 	return c
 }
 
-// firstRequest is the room for requests, in bytes, that a client begins with: enough for all but the largest objects,
-// since a buffer that grows leaves copies that [Client.Forget] does not reach.
+// firstRequest is the room for requests, in bytes, that a client begins with: enough for all but the largest objects.
 const firstRequest = 4096
 
 // meet begins with a server, of which nothing is known yet.
@@ -85,18 +84,6 @@ func (c *Client) credentials(v Version) ([]Credential, error) {
 		return nil, &CredentialsError{Server: c.server, Version: v, Count: len(all)}
 	}
 	return all, nil
-}
-
-// reserve makes the buffer for requests so large that no credential makes it grow.
-func (c *Client) reserve(credentials []Credential) {
-	need := firstRequest
-	for i := range credentials {
-		need += len(credentials[i].Value.Data)
-	}
-	if cap(c.request) < need {
-		clear(c.request[:cap(c.request)])
-		c.request = make([]byte, 0, need)
-	}
 }
 
 // Server is the host that is connected, or was last: "" before the first connection, and when no host could be reached.
@@ -216,11 +203,10 @@ func (c *Client) exchange(ctx context.Context, b *Batch, v Version) (*ResponseMe
 	if err != nil {
 		return nil, err
 	}
-	c.reserve(credentials)
 	if c.request, err = b.message(v, credentials).Append(&c.coder, c.request[:0]); err != nil {
 		return nil, err
 	}
-	reply, err := c.roundTrip(ctx, c.request)
+	reply, err := c.roundTrip(ctx, c.request, len(credentials) > 0 || b.carriesObject())
 	if err != nil {
 		c.disconnect()
 		return nil, err
@@ -238,11 +224,11 @@ func (c *Client) exchange(ctx context.Context, b *Batch, v Version) (*ResponseMe
 	return response, nil
 }
 
-// roundTrip writes a request and reads the message that comes back.
-func (c *Client) roundTrip(ctx context.Context, request []byte) ([]byte, error) {
+// roundTrip writes a request, which may hold a secret, and reads the message that comes back.
+func (c *Client) roundTrip(ctx context.Context, request []byte, secret bool) ([]byte, error) {
 	stop := bound(ctx, c.conn)
 	defer stop()
-	if err := writeSecret(c.conn, request); err != nil {
+	if err := write(c.conn, request, secret); err != nil {
 		return nil, c.lost(ctx, c.lastWords(err))
 	}
 	reply, err := ttlv.ReadMessage(c.conn, ttlv.TagResponseMessage, MaxResponse)

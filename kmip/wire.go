@@ -90,6 +90,15 @@ func wipeRead(conn *tls.Conn) (clean bool) {
 // credential.
 const publicStart = 96
 
+// write writes a message, in the way that a secret needs or in the shortest.
+func write(conn *tls.Conn, message []byte, secret bool) error {
+	if secret {
+		return writeSecret(conn, message)
+	}
+	_, err := conn.Write(message)
+	return err
+}
+
 // writeSecret writes a message that holds a secret behind its start. A record is no longer than what the array has room
 // for that took the one before, so that it is not copied on.
 func writeSecret(conn *tls.Conn, message []byte) error {
