@@ -114,3 +114,18 @@ func TestAnotherVersionLater(t *testing.T) {
 	require.NoError(t, list())
 	require.Equal(t, kmip.V1_2, client.Version())
 }
+
+// TestNextOperationGoesAnywhere has a host go away behind an operation that had to stay with it, and a deadline of its own.
+func TestNextOperationGoesAnywhere(t *testing.T) {
+	a, _ := apart(t, mock.Config{DecimalIDs: true})
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+	defer cancel()
+	id, err := a.CreateKey(ctx, alice, &protocol.CreateKey{Algorithm: "AES", Length: 256})
+	require.NoError(t, err)
+	_, err = a.AddConsumer(ctx, alice, &protocol.ChangeConsumer{KeyID: id.KeyID, Consumer: protocol.Consumer{Service: "s", ResourceType: "t", ResourceID: "i"}})
+	require.NoError(t, err)
+	a.server.Close()
+	list, err := a.ListKeys(ctx, alice, &protocol.ListKeys{})
+	require.NoError(t, err)
+	require.Empty(t, list.Objects)
+}

@@ -49,10 +49,10 @@ func New(client *kmip.Client, config Config) *Manager {
 // begin bounds an operation. What it returns ends it, and overwrites the messages that were exchanged.
 func (m *Manager) begin(ctx context.Context) (context.Context, func()) {
 	m.client.Return()
-	if by, ok := ctx.Deadline(); ok && time.Until(by) <= m.config.Timeout {
-		return ctx, m.client.Forget
+	cancel := context.CancelFunc(func() {})
+	if by, ok := ctx.Deadline(); !ok || time.Until(by) > m.config.Timeout {
+		ctx, cancel = context.WithTimeout(ctx, m.config.Timeout)
 	}
-	ctx, cancel := context.WithTimeout(ctx, m.config.Timeout)
 	return ctx, func() {
 		cancel()
 		m.client.Forget()
