@@ -257,10 +257,7 @@ func (c *Client) lastWords(err error) error {
 // lost is the error of an exchange that broke off. A server that refuses the client's certificate says so, in TLS 1.3,
 // where its first answer is expected; what was sent was not executed then.
 func (c *Client) lost(ctx context.Context, err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		err = fmt.Errorf("the server closed the connection: %w", err)
-	}
-	err = explain(timeoutOf(ctx, err))
+	err = explain(inWords(ctx, err))
 	return &TransportError{Server: c.server, Sent: !c.fresh || !isPermanent(err), Err: err}
 }
 
@@ -282,18 +279,46 @@ func bound(ctx context.Context, conn net.Conn) (stop func()) {
 // past is a deadline that is over.
 func past() time.Time { return time.Unix(1, 0) }
 
-// timeoutOf prefers the context's own words where it was the context that ended an exchange.
-func timeoutOf(ctx context.Context, err error) error {
-	if isTimeout(err) {
-		if ctx.Err() != nil {
-			return ctx.Err()
+// inWords is an error of a connection in words of an operator: what ended it was the context, or the server.
+func inWords(ctx context.Context, err error) error {
+	deadline, ok := ctx.Deadline()
+	switch {
+	case isTimeout(err) && (ctx.Err() != nil || ok && !time.Now().Before(deadline)):
+		<-ctx.Done() // which the connection's own clock may be ahead of
+		if cause := context.Cause(ctx); cause != context.DeadlineExceeded {
+			return cause
 		}
-		if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
-			return context.DeadlineExceeded
-		}
+		return errLate
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return closedError{err}
 	}
 	return err
 }
+
+// timeoutError says how long was waited. It is a [context.DeadlineExceeded].
+type timeoutError string
+
+// errLate is that of a request, or of a host's share in its time.
+const errLate timeoutError = "no answer in time"
+
+func (e timeoutError) Error() string { return string(e) }
+
+// Is makes it the error of a context.
+func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// Timeout makes it that of a [net.Error], which is what the context's own is too.
+func (timeoutError) Timeout() bool { return true }
+
+// Temporary is there for net.Error.
+func (timeoutError) Temporary() bool { return true }
+
+// closedError is a connection that the server has closed.
+type closedError struct{ cause error }
+
+func (closedError) Error() string { return "the server closed the connection" }
+
+// Unwrap gives the cause.
+func (e closedError) Unwrap() error { return e.cause }
 
 func isTimeout(err error) bool {
 	var n net.Error

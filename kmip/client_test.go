@@ -122,8 +122,9 @@ func TestLostReplies(t *testing.T) {
 			require.Len(t, s.asked(), 1, "a Create is not sent again")
 			if tt.err != nil {
 				require.ErrorIs(t, err, tt.err)
+				require.ErrorContains(t, err, "no answer in time")
 			} else {
-				require.ErrorContains(t, err, "the server closed the connection: ")
+				require.ErrorContains(t, err, "the server closed the connection")
 			}
 			requireReadable(t, err)
 		})
@@ -305,8 +306,8 @@ func TestDeadlines(t *testing.T) {
 		return context.WithTimeout(t.Context(), 50*time.Millisecond)
 	}
 	for name, change := range map[string]func(*Config){
-		"the context's":    nil,
-		"the connection's": func(c *Config) { c.ConnectTimeout, c.MaxRetries = 50*time.Millisecond, 0 },
+		"no answer in time": nil,
+		"no answer within connect_timeout (50ms)": func(c *Config) { c.ConnectTimeout, c.MaxRetries = 50*time.Millisecond, 0 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := soon(t), context.CancelFunc(func() {})
@@ -319,6 +320,7 @@ func TestDeadlines(t *testing.T) {
 			var lost *TransportError
 			require.ErrorAs(t, err, &lost)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.ErrorContains(t, err, name)
 			require.False(t, lost.Sent || lost.MaybeExecuted)
 			require.Less(t, time.Since(start), 10*time.Second)
 			requireReadable(t, err)
@@ -392,6 +394,9 @@ func TestVersionsThatCannotBeFound(t *testing.T) {
 	t.Run("configured", func(t *testing.T) {
 		s := serve(t, nil, speaks(InvalidMessage, nil, V1_0))
 		_, err := Do(soon(t), client(t, func(c *Config) { c.Version = V1_2 }, s), get)
+		var v *VersionError
+		require.ErrorAs(t, err, &v)
+		require.ErrorContains(t, err, "speaks KMIP [1.0] and not [1.2]")
 		require.ErrorIs(t, err, InvalidMessage)
 		require.Equal(t, []string{"Get 1.2", "DiscoverVersions 1.1"}, s.asked(), "no other version is tried")
 	})
@@ -554,7 +559,7 @@ func TestErrorsSayWhatTheyAre(t *testing.T) {
 		"kmip: no answer from a: cause":           &TransportError{Server: "a", Sent: true, Err: cause},
 		"kmip: cannot reach a: cause":             &TransportError{Server: "a", Err: cause},
 		"kmip: bad response from a: cause":        &BadResponseError{Server: "a", Err: cause},
-		"kmip: a speaks KMIP [1.0] and not [2.1]": &VersionError{"a", []Version{V2_1}, []Version{V1_0}},
+		"kmip: a speaks KMIP [1.0] and not [2.1]": &VersionError{"a", []Version{V2_1}, []Version{V1_0}, nil},
 	} {
 		require.EqualError(t, err, text)
 		var v *VersionError

@@ -85,15 +85,35 @@ func (c *Client) tryVersions(ctx context.Context, b *Batch, first *ResponseMessa
 			return response, nil
 		}
 	}
-	return first, nil
+	if c.config.Version != 0 && c.caller == nil {
+		return nil, c.refusedVersion(first)
+	}
+	return first, nil // which may be about something else, such as a credential that the server does not know
+}
+
+// refusedVersion is the error of a refusal in another version than the only one that the client may speak.
+func (c *Client) refusedVersion(response *ResponseMessage) error {
+	e := &VersionError{Server: c.server, Wanted: c.versions(), refusal: response.refusal()}
+	if v := response.Header.Version; v != c.config.Version {
+		e.Speaks = []Version{v}
+	}
+	return e
 }
 
 // VersionError says that the server speaks none of the versions that the client may.
 type VersionError struct {
 	Server         string
-	Wanted, Speaks []Version
+	Wanted, Speaks []Version // Speaks is what is known of that
+
+	refusal error // the server's words, nil where it has listed its versions
 }
 
 func (e *VersionError) Error() string {
+	if len(e.Speaks) == 0 {
+		return fmt.Sprintf("kmip: %s does not speak KMIP %v", e.Server, e.Wanted)
+	}
 	return fmt.Sprintf("kmip: %s speaks KMIP %v and not %v", e.Server, e.Speaks, e.Wanted)
 }
+
+// Unwrap gives the server's refusal.
+func (e *VersionError) Unwrap() error { return e.refusal }

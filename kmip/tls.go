@@ -62,33 +62,48 @@ func (c *Client) adopt(conn *tls.Conn, address string) {
 
 // dial connects to one host, within the connection's own timeout and, unless that is zero, by the time given.
 func (c *Config) dial(ctx context.Context, address string, by time.Time) (*tls.Conn, error) {
-	host, _, err := net.SplitHostPort(address)
+	ctx, cancel := c.attempt(ctx, by)
+	defer cancel()
+	raw, err := reach(ctx, address)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithDeadline(ctx, earlier(time.Now().Add(c.ConnectTimeout), by))
-	defer cancel()
+	return c.TLS.shake(ctx, raw, address)
+}
+
+// attempt bounds one connection.
+func (c *Config) attempt(ctx context.Context, by time.Time) (context.Context, context.CancelFunc) {
+	end, cause := time.Now().Add(c.ConnectTimeout), timeoutError(fmt.Sprintf("no answer within connect_timeout (%v)", c.ConnectTimeout))
+	if !by.IsZero() && by.Before(end) {
+		end, cause = by, errLate
+	}
+	return context.WithDeadlineCause(ctx, end, cause)
+}
+
+// reach connects by TCP.
+func reach(ctx context.Context, address string) (net.Conn, error) {
 	var dialer net.Dialer
 	raw, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
-		return nil, timeoutOf(ctx, err)
+		return nil, inWords(ctx, err)
 	}
-	stop := bound(ctx, raw)
-	defer stop()
-	conn := tls.Client(newWire(raw), c.TLS.config(host))
-	if err := conn.Handshake(); err != nil {
-		raw.Close()
-		return nil, c.TLS.explain(timeoutOf(ctx, err), conn)
-	}
-	return conn, nil
+	return raw, nil
 }
 
-// earlier is the first of two times, of which the second may be zero for none.
-func earlier(a, b time.Time) time.Time {
-	if b.IsZero() || a.Before(b) {
-		return a
+// shake shakes hands on a connection, and hangs up where that fails.
+func (t *TLS) shake(ctx context.Context, raw net.Conn, address string) (*tls.Conn, error) {
+	stop := bound(ctx, raw)
+	defer stop()
+	host, _, err := net.SplitHostPort(address)
+	conn := tls.Client(newWire(raw), t.config(host))
+	if err == nil {
+		err = conn.Handshake()
 	}
-	return b
+	if err != nil {
+		raw.Close()
+		return nil, t.explain(inWords(ctx, err))
+	}
+	return conn, nil
 }
 
 // hungUp tells whether the server has closed a connection that was idle, or said something unasked, which is the same:
@@ -133,7 +148,7 @@ func isPermanent(err error) bool {
 }
 
 // explain says what to do about a handshake that failed.
-func (t *TLS) explain(err error, conn *tls.Conn) error {
+func (t *TLS) explain(err error) error {
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	var unknown x509.UnknownAuthorityError

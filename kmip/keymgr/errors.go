@@ -33,6 +33,8 @@ func asError(err error) *protocol.Error {
 	switch {
 	case errors.As(err, &told):
 		return told
+	case errors.As(err, &versions): // before the refusal that it may wrap
+		return &protocol.Error{Kind: protocol.Config, Message: err.Error() + "; kmip_version in [kmip] decides", Server: versions.Server}
 	case errors.As(err, &refused):
 		kind := kindOf(refused.Reason)
 		return &protocol.Error{Kind: kind, Reason: refused.Reason.String(), Message: err.Error(), Retryable: kind == protocol.Unavailable}
@@ -40,8 +42,6 @@ func asError(err error) *protocol.Error {
 		return lostError(lost)
 	case errors.As(err, &bad):
 		return &protocol.Error{Kind: protocol.Internal, Message: err.Error(), MaybeExecuted: bad.MaybeExecuted, Server: bad.Server}
-	case errors.As(err, &versions):
-		return &protocol.Error{Kind: protocol.Config, Message: err.Error(), Server: versions.Server}
 	case errors.As(err, &credentials):
 		return &protocol.Error{Kind: protocol.Config, Message: err.Error() + oneCredential, Server: credentials.Server}
 	}
