@@ -92,15 +92,6 @@ func (c *Client) Server() string { return c.server }
 // Version is the version in use: the server's once it has answered.
 func (c *Client) Version() Version { return c.version }
 
-// Connect makes sure of a connection and tells how it is secured.
-func (c *Client) Connect(ctx context.Context) (tls.ConnectionState, error) {
-	_, err := c.anywhere(ctx, new(Batch), func(ctx context.Context) (*ResponseMessage, error) { return nil, c.connect(ctx) })
-	if err != nil {
-		return tls.ConnectionState{}, err
-	}
-	return c.conn.ConnectionState(), nil
-}
-
 // Forget overwrites the requests and responses exchanged so far. What they gave out by alias (key bytes, values) is
 // gone then.
 func (c *Client) Forget() {

@@ -14,7 +14,6 @@ import (
 type hosts struct {
 	current int       // the host in use
 	until   time.Time // when the host in use has had its share of the time, zero where no other is left
-	passed  hostErrors
 
 	moved   time.Time    // when the client went on, or last looked back
 	looking chan arrival // nil where nobody looks
@@ -39,7 +38,7 @@ func (c *Client) anywhere(ctx context.Context, b *Batch, try func(context.Contex
 		}
 		if err == nil {
 			if err = c.refusedChange(b, response, refusal != nil); err == nil {
-				c.served(failed)
+				c.report(failed...)
 				return response, nil
 			}
 			refusal = cmp.Or(refusal, response)
@@ -100,32 +99,18 @@ func (c *Client) refusedChange(b *Batch, response *ResponseMessage, before bool)
 	return refused
 }
 
-// served notes which hosts were passed over for the one in use, and tells of those that somebody has to mend.
-func (c *Client) served(failed hostErrors) {
-	if len(failed) > 0 || c.hosts.current == 0 {
-		c.hosts.passed = failed
-	}
+// report tells of the hosts passed over that somebody has to mend.
+func (c *Client) report(failed ...hostError) {
 	for _, e := range failed {
-		c.report(e)
-	}
-}
-
-func (c *Client) report(e hostError) {
-	if isPermanent(e.err) && c.config.PassedOver != nil {
 		var lost *TransportError
+		if !isPermanent(e.err) || c.config.PassedOver == nil {
+			continue
+		}
 		if errors.As(e.err, &lost) {
 			e.err = lost.Err // whose text does not name the server again
 		}
 		c.config.PassedOver(e.server, e.err)
 	}
-}
-
-// PassedOver says why the hosts before the one in use were passed over, nil where they were not.
-func (c *Client) PassedOver() error {
-	if len(c.hosts.passed) == 0 {
-		return nil
-	}
-	return c.hosts.passed
 }
 
 // passOver goes on to the next host.
@@ -186,9 +171,7 @@ func (c *Config) firstOf(ctx context.Context, n int) arrival {
 func (c *Client) takeBack(found arrival) {
 	c.hosts.stop()
 	c.hosts.moved = time.Now()
-	for _, e := range found.err {
-		c.report(e)
-	}
+	c.report(found.err...)
 	if found.conn == nil {
 		return
 	}
@@ -197,7 +180,7 @@ func (c *Client) takeBack(found arrival) {
 		return
 	}
 	c.disconnect()
-	c.hosts.current, c.hosts.passed = found.host, found.err
+	c.hosts.current = found.host
 	c.adopt(found.conn, c.config.Hosts[found.host])
 }
 

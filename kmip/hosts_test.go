@@ -62,7 +62,6 @@ func TestSickHostsArePassedOver(t *testing.T) {
 			_, err := Do(soon(t), c, get)
 			require.NoError(t, err)
 			require.Equal(t, second.address, c.Server())
-			require.ErrorContains(t, c.PassedOver(), first.address+": ")
 			if require.Equal(t, tt.mend, len(told) == 1, "%q", told); tt.mend {
 				require.Contains(t, told[0], first.address+": ")
 				require.Contains(t, told[0], "certificate")
@@ -226,7 +225,6 @@ func TestTimeIsShared(t *testing.T) {
 	}{
 		"a connection":         {mute, func(ctx context.Context, c *Client) error { _, err := Do(ctx, c, createAES()); return err }},
 		"a read":               {serve(t, nil, silent), func(ctx context.Context, c *Client) error { _, err := Do(ctx, c, get); return err }},
-		"the check":            {mute, func(ctx context.Context, c *Client) error { _, err := c.Connect(ctx); return err }},
 		"versions to be found": {serve(t, nil, speaks(InvalidMessage, silent, V1_0)), func(ctx context.Context, c *Client) error { _, err := Do(ctx, c, get); return err }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -264,7 +262,6 @@ func TestReturn(t *testing.T) {
 		require.Equal(t, second.address, do())
 	}
 	require.Equal(t, 1, first.connections(), "not tried by every request")
-	require.Error(t, c.PassedOver())
 
 	c.hosts.moved = time.Time{}
 	require.Equal(t, second.address, do(), "it looks")
@@ -280,7 +277,6 @@ func TestReturn(t *testing.T) {
 	for range 3 {
 		require.Equal(t, first.address, do())
 	}
-	require.NoError(t, c.PassedOver())
 	require.Equal(t, 3, first.connections())
 	require.Equal(t, 1, second.connections())
 }
@@ -317,7 +313,7 @@ func TestReturnTells(t *testing.T) {
 func TestLastWords(t *testing.T) {
 	stranger := newAuthority().issue(&x509.Certificate{Subject: pkix.Name{CommonName: "stranger"}})
 	c := client(t, func(c *Config) { c.TLS.Certificate = stranger }, serve(t, nil, ok))
-	_, err := c.Connect(soon(t))
+	err := c.connect(soon(t))
 	require.NoError(t, err, "TLS 1.3 tells a client nothing in the handshake")
 	require.Eventually(t, func() bool { _, err = c.conn.Write([]byte{0}); return err != nil }, 10*time.Second, time.Millisecond)
 	err = c.lastWords(err)

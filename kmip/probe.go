@@ -84,4 +84,3 @@ func (p *Probe) Credentials() bool { return p.caller != nil || len(p.config.Cred
 
 // Anonymous leaves the credentials out from here on.
 func (p *Probe) Anonymous() { p.caller, p.config.Credentials = nil, nil }
-

@@ -223,16 +223,22 @@ func (t *TLS) offered() []string {
 
 // nameAdvice says which names a certificate has.
 func nameAdvice(cert *x509.Certificate) string {
-	names := append([]string{}, cert.DNSNames...)
-	for _, ip := range cert.IPAddresses {
-		names = append(names, ip.String())
-	}
+	names := CertificateNames(cert)
 	if len(names) == 0 {
 		return fmt.Sprintf("the certificate has no Subject Alternative Name, only the Common Name %q, which is not enough: "+
 			"it must be issued anew with a Subject Alternative Name", cert.Subject.CommonName)
 	}
 	return fmt.Sprintf("the certificate is for %s: use one of these as host, or set server_name = %s",
 		strings.Join(names, ", "), names[0])
+}
+
+// CertificateNames are the names and addresses that a certificate is for.
+func CertificateNames(cert *x509.Certificate) []string {
+	names := append([]string{}, cert.DNSNames...)
+	for _, ip := range cert.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return names
 }
 
 // validity says when a certificate holds.

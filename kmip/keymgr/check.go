@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"kmip-keymgr/kmip"
 	"kmip-keymgr/protocol"
@@ -18,70 +19,251 @@ var needed = [...]kmip.Operation{
 	kmip.OpCreate, kmip.OpRegister, kmip.OpGet, kmip.OpGetAttributes, kmip.OpLocate, kmip.OpDestroy,
 }
 
-// Check walks the part of the road to a working key manager that leads over the network, up to the first step that fails.
+// road are the steps over the network, in order. Every host is taken along them by itself, as far as it goes.
+var road = [...]string{"name resolution", "tcp", "tls", "kmip", "credential"}
+
+// shaking is the place of "tls" on the road.
+const shaking = 2
+
+// Check walks the part of the road to a working key manager that leads over the network, up to the first step that no host
+// passes. A host that does not pass where another does is told beside that.
 func (m *Manager) Check(ctx context.Context, who *protocol.Context, options *protocol.CheckOptions) (*protocol.Check, error) {
 	ctx, end := m.begin(ctx)
 	defer end()
-	steps := []func(context.Context) protocol.Step{m.checkConnection, m.checkServer}
-	if options.RoundTrip {
-		steps = append(steps, func(ctx context.Context) protocol.Step { return m.checkRoundTrip(ctx, who) })
-	}
+	return m.check(ctx, who, options, credential{}), nil
+}
+
+// check takes all hosts along the road at once, and then one key through its life.
+func (m *Manager) check(ctx context.Context, who *protocol.Context, options *protocol.CheckOptions, credential credential) *protocol.Check {
 	c := &protocol.Check{OK: true}
-	for _, take := range steps {
-		step := take(ctx)
-		c.Steps = append(c.Steps, step)
-		if c.OK = step.OK; !step.OK {
-			break
+	journeys := m.travel(ctx, credential)
+	for i, name := range road {
+		if add(c, merge(name, i, journeys)); !c.OK {
+			return c
 		}
 	}
-	return c, nil
+	if options.RoundTrip {
+		add(c, m.checkRoundTrip(ctx, who))
+	}
+	return c
 }
 
-// checkConnection connects: name resolution, TCP and TLS, of which the error tells which one failed.
-func (m *Manager) checkConnection(ctx context.Context) protocol.Step {
-	s := protocol.Step{Step: "connection"}
-	state, err := m.client.Connect(ctx)
+func add(c *protocol.Check, s protocol.Step) {
+	c.Steps = append(c.Steps, s)
+	c.OK = s.OK
+}
+
+// Check finds out who the caller is and walks the same road. Where that cannot be found out, the credential is what fails:
+// nothing is sent for nobody but the question what the server is.
+func (i *Integrated) Check(ctx context.Context, who *protocol.Context, options *protocol.CheckOptions) (*protocol.Check, error) {
+	ctx, end := i.manager.begin(ctx)
+	defer end()
+	c, err := i.identify(ctx, who)
 	if err != nil {
-		return failed(s, err, connectionAdvice(err))
+		return i.manager.check(ctx, nil, options, credential{err: err, advice: identityAdvice(err, c.credential)}), nil
 	}
+	theirs := kmip.OpenStackCredential(requestContext(c.Context))
+	defer theirs.Clear()
+	i.manager.client.As(&theirs)
+	defer i.manager.client.As(nil)
+	return i.manager.check(ctx, c.Context, options, credentialOf(&c)), nil
+}
+
+// credential is what is known of it before any server is asked.
+type credential struct {
+	detail     string // who it is for
+	integrated bool   // it is OpenStack's
+	lent       bool   // and its token is one that Keystone gave to this side
+	err        error  // why there is none
+	advice     string // about that
+}
+
+func credentialOf(c *caller) credential {
+	known := credential{detail: "a token that says itself who it is", integrated: true, lent: c.lent}
+	if c.UserID != "" {
+		known.detail = fmt.Sprintf("user %q of project %q", c.UserID, c.ProjectID)
+	}
+	return known
+}
+
+// leg is what one step showed of one host.
+type leg struct {
+	detail string
+	err    error
+	advice string
+}
+
+func failed(err error, advice string) leg { return leg{err: err, advice: advice} }
+
+// journey is the way to one host. Its legs are those of the road, up to the first that failed.
+type journey struct {
+	probe      *kmip.Probe
+	credential credential
+	legs       []leg
+}
+
+// travel takes all hosts along the road, each for itself: one that does not answer takes the time of none.
+func (m *Manager) travel(ctx context.Context, credential credential) []*journey {
+	var all []*journey
+	var wait sync.WaitGroup
+	for _, probe := range m.client.Probes() {
+		j := &journey{probe: probe, credential: credential}
+		all = append(all, j)
+		wait.Go(func() { j.travel(ctx) })
+	}
+	wait.Wait()
+	return all
+}
+
+func (j *journey) travel(ctx context.Context) {
+	defer j.probe.Close()
+	for _, step := range [...]func(context.Context) leg{j.resolve, j.reach, j.shake} {
+		l := step(ctx)
+		if j.legs = append(j.legs, l); l.err != nil {
+			return
+		}
+	}
+	j.ask(ctx)
+}
+
+func (j *journey) resolve(ctx context.Context) leg {
+	addresses, err := j.probe.Resolve(ctx)
+	if err != nil {
+		return failed(err, resolutionAdvice(err))
+	}
+	return leg{detail: strings.Join(addresses, ", ")}
+}
+
+func (j *journey) reach(ctx context.Context) leg {
+	address, err := j.probe.Reach(ctx)
+	if err != nil {
+		return failed(err, reachAdvice(err))
+	}
+	return leg{detail: "connected to " + address}
+}
+
+func (j *journey) shake(ctx context.Context) leg {
+	state, err := j.probe.Shake(ctx)
+	if err != nil {
+		return failed(err, handshakeAdvice(err))
+	}
+	return leg{detail: describeTLS(&state)}
+}
+
+// describeTLS names what was agreed on, and the server's certificate with those above it.
+func describeTLS(state *tls.ConnectionState) string {
 	leaf := state.PeerCertificates[0]
-	s.OK = true
-	s.Detail = fmt.Sprintf("%s, %s with %s, certificate of %s until %s", m.client.Server(), tls.VersionName(state.Version),
-		tls.CipherSuiteName(state.CipherSuite), leaf.Subject, leaf.NotAfter.UTC().Format("2006-01-02"))
-	return s
+	text := fmt.Sprintf("%s with %s, certificate of %s", tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), leaf.Subject)
+	if names := kmip.CertificateNames(leaf); len(names) > 0 {
+		text += " for " + strings.Join(names, ", ")
+	}
+	text += " until " + leaf.NotAfter.UTC().Format("2006-01-02")
+	for _, above := range state.VerifiedChains[0][1:] {
+		text += ", issued by " + above.Subject.String()
+	}
+	return text
 }
 
-// connectionAdvice is that of the handshake, or else what lies nearer.
-func connectionAdvice(err error) string {
+// ask asks the server what it is and what it can do, with the credentials that operations carry. Where that fails, it asks
+// again without any, to tell what the credentials are to blame for.
+func (j *journey) ask(ctx context.Context) {
+	authenticated := j.probe.Credentials()
+	said, err := query(ctx, j.probe)
 	var handshake *kmip.HandshakeError
-	if errors.As(err, &handshake) {
-		return handshake.Advice
+	switch {
+	case errors.As(err, &handshake): // TLS 1.3 lets a server refuse our certificate as late as here
+		j.legs[shaking] = failed(err, handshakeAdvice(err))
+	case err == nil && j.credential.err != nil:
+		j.arrive(j.describe(said), failed(j.credential.err, j.credential.advice))
+	case err == nil:
+		j.arrive(j.describe(said), leg{detail: j.accepted(authenticated)})
+	case authenticated:
+		j.probe.Anonymous()
+		said, bare := query(ctx, j.probe)
+		j.blame(said, err, bare, true)
+	default:
+		j.blame(nil, err, err, false)
 	}
-	return "host and port must name a KMIP server that this machine can reach"
 }
 
-// checkServer asks the server what it is and what it can do. A server that takes the question takes the credentials too.
-func (m *Manager) checkServer(ctx context.Context) protocol.Step {
-	s := protocol.Step{Step: "kmip"}
-	query := &kmip.Query{Functions: []kmip.QueryFunction{kmip.QueryOperations, kmip.QueryObjects, kmip.QueryServerInformation}}
-	said, err := kmip.Do(ctx, m.client, query)
-	if err != nil {
-		return failed(s, err, "kmip_version, username and password must suit the server, and the server must know the certificate")
+func query(ctx context.Context, probe *kmip.Probe) (*kmip.QueryResponse, error) {
+	return kmip.Do(ctx, probe.Client, &kmip.Query{
+		Functions: []kmip.QueryFunction{kmip.QueryOperations, kmip.QueryObjects, kmip.QueryServerInformation},
+	})
+}
+
+// blame finds out what a refusal is about: bare is what became of the question without credentials.
+func (j *journey) blame(said *kmip.QueryResponse, err, bare error, authenticated bool) {
+	server := leg{detail: fmt.Sprintf("KMIP %v; what else it is, it tells those alone whom it knows", j.probe.Version())}
+	switch {
+	case bare == nil:
+		server = j.describe(said)
+	case !isAboutCaller(bare):
+		server = failed(bare, queryAdvice(bare))
 	}
+	refusal := failed(err, j.credential.refusedAdvice(err, authenticated, bare == nil))
+	if j.credential.err != nil {
+		refusal = failed(j.credential.err, j.credential.advice)
+	}
+	j.arrive(server, refusal)
+}
+
+// arrive notes what the server is and, if that will do, whether it takes the credential.
+func (j *journey) arrive(server, credential leg) {
+	if j.legs = append(j.legs, server); server.err == nil {
+		j.legs = append(j.legs, credential)
+	}
+}
+
+// describe tells what the server says of itself, and what it lacks.
+func (j *journey) describe(said *kmip.QueryResponse) leg {
+	l := leg{detail: fmt.Sprintf("KMIP %v, %q, %d operations", j.probe.Version(), said.VendorIdentification, len(said.Operations))}
 	var missing []string
 	for _, op := range needed {
 		if !slices.Contains(said.Operations, op) {
 			missing = append(missing, op.String())
 		}
 	}
-	s.Detail = fmt.Sprintf("KMIP %v, %q, %d operations", m.client.Version(), said.VendorIdentification, len(said.Operations))
-	if passed := m.client.PassedOver(); passed != nil {
-		s.Detail += fmt.Sprintf(" at %s; passed over: %v", m.client.Server(), passed)
-		s.Advice = connectionAdvice(passed)
+	if missing == nil {
+		return l
 	}
-	if s.OK = missing == nil; !s.OK {
-		s.Advice = "the server does not offer this client " + strings.Join(missing, ", ")
+	return failed(errors.New(l.detail), "the server does not offer this client "+strings.Join(missing, ", "))
+}
+
+func (j *journey) accepted(authenticated bool) string {
+	switch {
+	case j.credential.detail != "":
+		return j.credential.detail
+	case authenticated:
+		return "username and password, beside the certificate"
 	}
+	return "the certificate"
+}
+
+// merge makes one step of what it showed of all hosts that came so far: one that passes is enough, and those that did not
+// are told with what to do about them.
+func merge(name string, i int, journeys []*journey) protocol.Step {
+	s := protocol.Step{Step: name}
+	var good, bad, advice []string
+	for _, j := range journeys {
+		if i >= len(j.legs) {
+			continue
+		}
+		host, l := j.probe.Host(), j.legs[i]
+		if l.err == nil {
+			good = append(good, host+": "+l.detail)
+			continue
+		}
+		bad = append(bad, host+": "+describe(l.err))
+		if len(journeys) > 1 {
+			l.advice = host + ": " + l.advice
+		}
+		advice = append(advice, l.advice)
+	}
+	if s.OK = len(good) > 0; s.OK && len(bad) > 0 {
+		bad[0] = "passed over: " + bad[0]
+	}
+	s.Detail, s.Advice = strings.Join(append(good, bad...), "; "), strings.Join(advice, "; ")
 	return s
 }
 
@@ -90,7 +272,8 @@ func (m *Manager) checkRoundTrip(ctx context.Context, who *protocol.Context) pro
 	s := protocol.Step{Step: "round trip"}
 	made, err := m.CreateKey(ctx, who, &protocol.CreateKey{Algorithm: "AES", Length: 256, Name: "kmip-keymgr check"})
 	if err != nil {
-		return failed(s, err, "the server must let this client create keys")
+		s.Detail, s.Advice = err.Error(), "the server must let this client create keys"
+		return s
 	}
 	read, err := m.GetKey(ctx, who, &protocol.GetKey{KeyID: made.KeyID})
 	if err == nil && bytes.Equal(read.Value, make([]byte, 32)) {
@@ -99,15 +282,15 @@ func (m *Manager) checkRoundTrip(ctx context.Context, who *protocol.Context) pro
 	if read != nil {
 		read.Clear()
 	}
-	_, deleted := m.DeleteKey(ctx, who, &protocol.DeleteKey{KeyID: made.KeyID})
-	if err := cmpErr(err, deleted); err != nil {
-		return failed(s, err, "the key "+made.KeyID+" was made, and could not be read or destroyed")
+	_, left := m.DeleteKey(ctx, who, &protocol.DeleteKey{KeyID: made.KeyID})
+	switch {
+	case left != nil:
+		s.Detail = describe(errors.Join(err, left))
+		s.Advice = "the key " + made.KeyID + " is still there: the server must let this client destroy keys"
+	case err != nil:
+		s.Detail, s.Advice = err.Error(), "the server must let this client read what it has made; the key was destroyed"
+	default:
+		s.OK, s.Detail = true, "a key was created, read and destroyed"
 	}
-	s.OK, s.Detail = true, "a key was created, read and destroyed"
-	return s
-}
-
-func failed(s protocol.Step, err error, advice string) protocol.Step {
-	s.Detail, s.Advice = err.Error(), advice
 	return s
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"kmip-keymgr/internal/secret"
 	"kmip-keymgr/kmip"
@@ -204,32 +203,6 @@ func (i *Integrated) RemoveConsumer(ctx context.Context, who *protocol.Context, 
 	return as(ctx, i, who, args, (*Manager).RemoveConsumer)
 }
 
-// Check finds out who the caller is and then walks on as the Manager does. Who cannot be found out is told as the step that
-// failed, since nothing is sent for nobody.
-func (i *Integrated) Check(ctx context.Context, who *protocol.Context, options *protocol.CheckOptions) (*protocol.Check, error) {
-	c, err := as(ctx, i, who, options, func(m *Manager, ctx context.Context, who *protocol.Context, o *protocol.CheckOptions) (*protocol.Check, error) {
-		c, err := m.Check(ctx, who, o)
-		if err == nil {
-			c.Steps = append([]protocol.Step{identityStep(who)}, c.Steps...)
-		}
-		return c, err
-	})
-	var e *protocol.Error
-	if err == nil || !errors.As(err, &e) {
-		return c, err
-	}
-	return &protocol.Check{Steps: []protocol.Step{{Step: "identity", Detail: e.Message, Advice: "mode = integrated asks for " +
-		"the caller's token: give a context that has one, or set tokenless = service and [kmip_service_user]"}}}, nil
-}
-
-func identityStep(who *protocol.Context) protocol.Step {
-	s := protocol.Step{Step: "identity", OK: true, Detail: "a token that says itself who it is"}
-	if who.UserID != "" {
-		s.Detail = fmt.Sprintf("user %q of project %q", who.UserID, who.ProjectID)
-	}
-	return s
-}
-
 // Words about what may be wrong where a server refuses a message as a whole.
 const (
 	notUnderstood = "; if the server does not know the OpenStack credential, mode in [kmip] must be standalone"
@@ -237,15 +210,14 @@ const (
 )
 
 // blameCredential adds to the refusal of a whole message that the credential may be why: a server that does not know it
-// answers in one of several ways.
+// answers in one of several ways. One that says that the caller is not who he says knows it well, and to tell an operator to
+// do without would leave nobody to ask about an expired token.
 func (m *Manager) blameCredential(e *protocol.Error, err error) {
 	var refused *kmip.ResultError
 	if !m.integrated || !errors.As(err, &refused) || (refused.Operation != 0 && refused.Reason != kmip.InvalidMessage) {
 		return
 	}
 	switch refused.Reason {
-	case kmip.AuthenticationNotSuccessful, kmip.NotAuthorised:
-		e.Message += notUnderstood
 	case kmip.InvalidMessage, kmip.InvalidField, kmip.FeatureNotSupported, kmip.UnknownTag, kmip.UnknownEnumeration, kmip.GeneralFailure:
 		e.Kind = protocol.Config
 		e.Message += notUnderstood + oneCredential

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -41,6 +42,8 @@ type door struct {
 	mu   sync.Mutex
 	said []*kmip.RequestContext // copies; nil for a message without
 	err  error
+
+	refuses func(said *kmip.RequestContext) error // in place of err
 }
 
 func (d *door) authenticate(_ context.Context, _ *tls.ConnectionState, credentials []kmip.Credential) (mock.Identity, error) {
@@ -58,6 +61,9 @@ func (d *door) authenticate(_ context.Context, _ *tls.ConnectionState, credentia
 		}
 	}
 	d.said = append(d.said, said)
+	if d.refuses != nil {
+		return mock.Identity{Owner: "everyone"}, d.refuses(said)
+	}
 	return mock.Identity{Owner: "everyone"}, d.err
 }
 
@@ -197,7 +203,7 @@ func TestCallersWithoutToken(t *testing.T) {
 	}
 }
 
-// TestNobodyToBe: without an identity nothing is sent, and check says so.
+// TestNobodyToBe: without an identity nothing is sent for a caller, and check says so behind all that works.
 func TestNobodyToBe(t *testing.T) {
 	e := enter(t, mock.Config{}, nil)
 	e.desk.err = &protocol.Error{Kind: protocol.Unavailable, Message: "no Keystone", Retryable: true}
@@ -205,9 +211,12 @@ func TestNobodyToBe(t *testing.T) {
 	c, err := e.Check(t.Context(), nil, &protocol.CheckOptions{RoundTrip: true})
 	require.NoError(t, err)
 	require.False(t, c.OK)
-	require.Equal(t, "identity", c.Steps[0].Step)
-	require.Equal(t, "no Keystone", c.Steps[0].Detail)
-	require.Empty(t, e.said)
+	last := c.Steps[len(c.Steps)-1]
+	require.Equal(t, "credential", last.Step)
+	require.Contains(t, last.Detail, "no Keystone")
+	require.Contains(t, last.Advice, "Keystone must answer")
+	require.NotContains(t, last.Advice, "tokenless")
+	require.Equal(t, []*kmip.RequestContext{nil}, e.said, "check asks what the server is, and nothing else, for nobody")
 }
 
 // TestALentTokenThatIsRefusedIsForgotten: and one that the caller brought is not ours to forget.
@@ -235,7 +244,7 @@ func TestRefusalsOfTheCredential(t *testing.T) {
 		e.door.err = reason
 		err := e.everything(&protocol.Context{AuthToken: secret.Bytes("t")})
 		require.Equal(t, want, kind(err), reason)
-		require.Contains(t, err.Error(), "mode in [kmip]")
+		require.Equal(t, want == protocol.Config, strings.Contains(err.Error(), "mode in [kmip]"), "%v: who knows the credential is not to be left", reason)
 	}
 	for _, v := range kmip.Versions() {
 		e := enter(t, mock.Config{}, func(c *kmip.Config) { c.Version = v })

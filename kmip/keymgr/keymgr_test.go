@@ -360,18 +360,3 @@ func TestPair(t *testing.T) {
 		})
 	}
 }
-
-func TestCheck(t *testing.T) {
-	b := start(t, setting{keymgr: isolating()})
-	c, err := b.Check(context.Background(), nil, &protocol.CheckOptions{RoundTrip: true})
-	require.NoError(t, err)
-	require.True(t, c.OK, "%+v", c.Steps)
-	require.Len(t, c.Steps, 3)
-	require.Empty(t, b.list(service))
-
-	b = start(t, setting{mock: mock.Config{Without: []kmip.Operation{kmip.OpLocate}}})
-	c, err = b.Check(context.Background(), nil, &protocol.CheckOptions{})
-	require.NoError(t, err)
-	require.False(t, c.OK)
-	require.Contains(t, c.Steps[len(c.Steps)-1].Advice, "Locate")
-}

@@ -1,0 +1,220 @@
+package keymgr_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"kmip-keymgr/internal/secret"
+	"kmip-keymgr/kmip"
+	"kmip-keymgr/kmip/keymgr"
+	"kmip-keymgr/mock"
+	"kmip-keymgr/protocol"
+)
+
+// steps are the names of a check's.
+func steps(c *protocol.Check) (names []string) {
+	for _, s := range c.Steps {
+		names = append(names, s.Step)
+	}
+	return names
+}
+
+func TestCheck(t *testing.T) {
+	b := start(t, setting{keymgr: isolating()})
+	c, err := b.Check(context.Background(), nil, &protocol.CheckOptions{RoundTrip: true})
+	require.NoError(t, err)
+	require.True(t, c.OK, "%+v", c.Steps)
+	require.Equal(t, []string{"name resolution", "tcp", "tls", "kmip", "credential", "round trip"}, steps(c))
+	for i, text := range []string{
+		"127.0.0.1", "connected to " + b.server.Addr(), "TLS 1.3 with TLS_AES_128_GCM_SHA256, certificate of CN=kmip-mock for localhost, ",
+		`KMIP 1.4, "kmip-mock", `, "the certificate", "created, read and destroyed",
+	} {
+		require.Contains(t, c.Steps[i].Detail, text)
+		require.Empty(t, c.Steps[i].Advice)
+	}
+	require.Contains(t, c.Steps[2].Detail, ", issued by CN=kmip-mock CA")
+	require.Empty(t, b.list(service))
+}
+
+// port is a port of this machine where something other than a key manager is, or nothing.
+func port(t *testing.T, handle func(net.Conn)) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	if handle == nil {
+		listener.Close()
+		return listener.Addr().String()
+	}
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			wait.Go(func() {
+				defer conn.Close()
+				handle(conn)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		wait.Wait()
+	})
+	return listener.Addr().String()
+}
+
+func mute(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
+
+// checked is a manager's check of a mock, as another client of it than it was made for.
+func checked(t *testing.T, server mock.Config, within time.Duration, change func(*kmip.Config)) *protocol.Check {
+	t.Helper()
+	s, err := mock.Start(server)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	config := s.Client()
+	if change != nil {
+		change(&config)
+	}
+	client := kmip.NewClient(config)
+	defer client.Close()
+	m := keymgr.New(client, keymgr.Config{Activate: true, Timeout: within})
+	c, err := m.Check(t.Context(), nil, &protocol.CheckOptions{RoundTrip: true})
+	require.NoError(t, err)
+	return c
+}
+
+// TestWhatCheckSays: each failure has the step where it belongs, words for people, and an advice of its own.
+func TestWhatCheckSays(t *testing.T) {
+	at := func(address string) func(*kmip.Config) {
+		return func(c *kmip.Config) { c.Hosts, c.ConnectTimeout = []string{address}, 300*time.Millisecond }
+	}
+	as := func(user, password string) func(*kmip.Config) {
+		return func(c *kmip.Config) {
+			c.Credentials = []kmip.Credential{kmip.PasswordCredential(user, []byte(password))}
+		}
+	}
+	speaks := func(v kmip.Version) func(*kmip.Config) { return func(c *kmip.Config) { c.Version = v } }
+	fault := func(text string) mock.Config {
+		f, err := mock.ParseFault(text)
+		require.NoError(t, err)
+		return mock.Config{Faults: []mock.Fault{f}}
+	}
+	users := mock.Config{Users: []mock.User{{Name: "fred", Password: []byte("p")}}}
+	oldest := mock.Config{Versions: mock.VersionRange{Min: kmip.V1_0, Max: kmip.V1_0}}
+	foreign, err := mock.NewPKI()
+	require.NoError(t, err)
+	said := map[string]string{}
+	for name, test := range map[string]struct {
+		server               mock.Config
+		change               func(*kmip.Config)
+		step, detail, advice string
+	}{
+		"no such name":       {mock.Config{}, at("kms.invalid:1"), "name resolution", "no such host", "correct host"},
+		"nobody listens":     {mock.Config{}, at(port(t, nil)), "tcp", "connection refused", "nothing listens there"},
+		"nobody speaks":      {mock.Config{}, at(port(t, mute)), "tls", "no answer within connect_timeout (300ms)", "does not speak TLS"},
+		"hung up":            {mock.Config{}, at(port(t, func(net.Conn) {})), "tls", "", "hang up without a word"},
+		"no TLS":             {mock.Config{}, at(port(t, func(c net.Conn) { _, _ = io.WriteString(c, "220 mail\r\n"); mute(c) })), "tls", "does not look like", "port in [kmip]"},
+		"another CA":         {mock.Config{}, func(c *kmip.Config) { c.TLS.Roots = foreign.Roots }, "tls", "unknown authority", "ca_certs"},
+		"another name":       {mock.Config{}, func(c *kmip.Config) { c.TLS.ServerName = "kms.example" }, "tls", "kms.example", "set server_name"},
+		"our certificate":    {mock.Config{}, func(c *kmip.Config) { c.TLS.Certificate = foreign.Client }, "tls", "unknown certificate authority", "certfile"},
+		"another version":    {oldest, speaks(kmip.V1_1), "kmip", "speaks KMIP [1.0] and not [1.1]", "kmip_version"},
+		"dropped":            {fault("*:drop-request:9"), nil, "kmip", "the server closed the connection", "hangs up on requests"},
+		"garbage":            {fault("*:garbage:9"), nil, "kmip", "bad response", "does not speak KMIP"},
+		"no answer":          {fault("*:delay=1m"), nil, "kmip", "no answer", "does not answer"},
+		"lacking":            {mock.Config{Without: []kmip.Operation{kmip.OpLocate}}, nil, "kmip", "operations", "Locate"},
+		"a wrong password":   {users, as("fred", "q"), "credential", "wrong user name", "username and password in [kmip] must be"},
+		"no password":        {users, func(c *kmip.Config) { c.Credentials = nil }, "credential", "required", "or wants username and password"},
+		"Create is refused":  {fault("Create:reason=PermissionDenied:9"), nil, "round trip", "PermissionDenied", "create keys"},
+		"Get is refused":     {fault("Get:reason=PermissionDenied:9"), nil, "round trip", "PermissionDenied", "the key was destroyed"},
+		"Destroy is refused": {fault("Destroy:reason=PermissionDenied:9"), nil, "round trip", "PermissionDenied", "is still there"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			within := 10 * time.Second
+			if name == "no answer" {
+				within = time.Second
+			}
+			c := checked(t, test.server, within, test.change)
+			require.False(t, c.OK)
+			last := c.Steps[len(c.Steps)-1]
+			require.Equal(t, test.step, last.Step, "%+v", c.Steps)
+			require.Contains(t, last.Detail, test.detail)
+			require.Contains(t, last.Advice, test.advice)
+			for _, s := range c.Steps[:len(c.Steps)-1] {
+				require.True(t, s.OK)
+			}
+			text := last.Detail + last.Advice
+			require.NotContains(t, text, "EOF")
+			require.NotContains(t, text, "deadline exceeded")
+			require.NotContains(t, last.Detail, last.Advice)
+			said[name] = last.Advice
+		})
+	}
+	for one, advice := range said {
+		for other, too := range said {
+			require.True(t, one == other || advice != too, "%s and %s: %s", one, other, advice)
+		}
+	}
+}
+
+// TestCheckEveryHost: one host that serves is enough, and what is wrong with each of the others is told.
+func TestCheckEveryHost(t *testing.T) {
+	nobody, silent := port(t, nil), port(t, mute)
+	c := checked(t, mock.Config{}, 10*time.Second, func(c *kmip.Config) {
+		c.Hosts, c.ConnectTimeout = []string{nobody, c.Hosts[0], silent, "kms.invalid:1"}, time.Second
+	})
+	require.True(t, c.OK, "%+v", c.Steps)
+	for i, host := range []string{"kms.invalid:1", nobody, silent} {
+		require.Contains(t, c.Steps[i].Detail, "; passed over: "+host+": ")
+		require.Contains(t, c.Steps[i].Advice, host+": ")
+		require.NotContains(t, c.Steps[3].Detail, host)
+	}
+	require.Empty(t, c.Steps[3].Advice)
+}
+
+// TestCheckOfTokens: the advice to leave the OpenStack credential is for servers that do not know it.
+func TestCheckOfTokens(t *testing.T) {
+	who := &protocol.Context{AuthToken: secret.Bytes("t"), UserID: "u", ProjectID: "p"}
+	for reason, mode := range map[kmip.ResultReason]bool{
+		kmip.AuthenticationNotSuccessful: false, kmip.PermissionDenied: false, kmip.IdentityUnavailable: false,
+		kmip.InvalidMessage: true, kmip.InvalidField: true,
+	} {
+		e := enter(t, mock.Config{}, nil)
+		e.refuses = func(said *kmip.RequestContext) error {
+			switch {
+			case said != nil:
+				return reason
+			case !mode:
+				return kmip.AuthenticationNotSuccessful
+			}
+			return nil
+		}
+		c, err := e.Check(t.Context(), who, &protocol.CheckOptions{})
+		require.NoError(t, err)
+		require.False(t, c.OK)
+		last := c.Steps[len(c.Steps)-1]
+		require.Equal(t, "credential", last.Step, "%+v", c.Steps)
+		require.Equal(t, mode, strings.Contains(last.Detail+last.Advice, "standalone"), "%+v", last)
+		require.Contains(t, last.Detail, reason.String())
+	}
+}
+
+// TestCheckOfATokenAndAPassword: KMIP 1.1 has no room for both.
+func TestCheckOfATokenAndAPassword(t *testing.T) {
+	e := enter(t, mock.Config{}, func(c *kmip.Config) {
+		c.Version, c.Credentials = kmip.V1_1, []kmip.Credential{kmip.PasswordCredential("u", []byte("p"))}
+	})
+	c, err := e.Check(t.Context(), &protocol.Context{AuthToken: secret.Bytes("t")}, &protocol.CheckOptions{})
+	require.NoError(t, err)
+	last := c.Steps[len(c.Steps)-1]
+	require.Equal(t, "credential", last.Step)
+	require.Contains(t, last.Advice, "leave out username")
+}
