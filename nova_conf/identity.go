@@ -34,18 +34,24 @@ func (f *Files) Identity(k *KMIP) (*Identity, error) {
 	}
 	pair, err := tls.X509KeyPair(chain, key)
 	if err != nil {
-		return nil, f.fail("keyfile", keyReason(err, key, k))
+		return nil, f.pairFault(k, err, chain, key)
 	}
 	if reason := validNow(pair.Leaf, time.Now()); reason != "" {
 		return nil, f.fail("certfile", k.CertFile+" "+reason)
 	}
 	roots, err := f.roots(k)
-	return &Identity{pair, roots}, err
+	if err != nil {
+		return nil, err
+	}
+	return &Identity{pair, roots}, nil
 }
 
 // CheckKeyFile tells whether the private key is there, for this process and not for everybody.
 func (f *Files) CheckKeyFile(k *KMIP) error {
 	info, err := os.Stat(k.KeyFile)
+	if err == nil && info.Mode().IsRegular() {
+		err = tryOpen(k.KeyFile)
+	}
 	switch {
 	case err != nil:
 		return f.fail("keyfile", "cannot read "+k.KeyFile+": "+cause(err))
@@ -58,13 +64,25 @@ func (f *Files) CheckKeyFile(k *KMIP) error {
 	return nil
 }
 
-// CheckUsage tells whether the certificate may be shown to a server (RFC 5280 section 4.2.1.12). Most servers insist.
-func (f *Files) CheckUsage(i *Identity) error {
-	usages := i.Certificate.Leaf.ExtKeyUsage
-	if slices.Contains(usages, x509.ExtKeyUsageClientAuth) || slices.Contains(usages, x509.ExtKeyUsageAny) {
-		return nil
+func tryOpen(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
 	}
-	return f.fail("certfile", "the certificate lacks the extended key usage clientAuth")
+	return file.Close()
+}
+
+// CheckUsage tells whether the certificate may be shown to a server (RFC 5280 section 4.2.1.12). One that names no usage
+// serves for any, but there are servers that insist; the advice says so.
+func (f *Files) CheckUsage(i *Identity) (advice string, err error) {
+	leaf := i.Certificate.Leaf
+	switch {
+	case slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth), slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny):
+		return "", nil
+	case len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) == 0:
+		return "the certificate names no extended key usage, and some servers ask for clientAuth", nil
+	}
+	return "", f.fail("certfile", "the certificate lacks the extended key usage clientAuth")
 }
 
 func (f *Files) roots(k *KMIP) (*x509.CertPool, error) {
@@ -100,6 +118,36 @@ func cause(err error) string {
 		return e.Err.Error()
 	}
 	return err.Error()
+}
+
+// pairFault blames the file for which a certificate and a key do not make a pair.
+func (f *Files) pairFault(k *KMIP, err error, chain, key []byte) error {
+	leaf, held := firstCertificate(chain)
+	switch {
+	case leaf == nil && held != "":
+		return f.fail("certfile", k.CertFile+" holds no certificate in PEM, but a "+held)
+	case leaf == nil:
+		return f.fail("certfile", k.CertFile+" holds no certificate in PEM")
+	}
+	if _, broken := x509.ParseCertificate(leaf); broken != nil {
+		return f.fail("certfile", fmt.Sprintf("%s holds a certificate that cannot be read: %v", k.CertFile, broken))
+	}
+	return f.fail("keyfile", keyReason(err, key, k))
+}
+
+// firstCertificate is the first in a text of PEM; where there is none, held says what the text holds in its place.
+func firstCertificate(text []byte) (der []byte, held string) {
+	for {
+		block, rest := pem.Decode(text)
+		switch {
+		case block == nil:
+			return nil, held
+		case block.Type == "CERTIFICATE":
+			return block.Bytes, ""
+		}
+		held, text = block.Type, rest
+		clear(block.Bytes)
+	}
 }
 
 // keyReason says why a certificate and a key do not make a pair.

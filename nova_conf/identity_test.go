@@ -11,6 +11,8 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -75,7 +77,9 @@ func TestIdentity(t *testing.T) {
 	identity, err := files.Identity(config)
 	require.NoError(t, err)
 	require.Equal(t, "nova", identity.Certificate.Leaf.Subject.CommonName)
-	require.NoError(t, files.CheckUsage(identity))
+	advice, err := files.CheckUsage(identity)
+	require.NoError(t, err)
+	require.Empty(t, advice)
 	_, err = identity.Certificate.Leaf.Verify(x509.VerifyOptions{Roots: identity.Roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	require.NoError(t, err, "the roots are those of ca_certs")
 
@@ -83,7 +87,45 @@ func TestIdentity(t *testing.T) {
 	p.make(t)
 	identity, err = files.Identity(config)
 	require.NoError(t, err, "some servers do not insist")
-	require.ErrorContains(t, files.CheckUsage(identity), "clientAuth")
+	_, err = files.CheckUsage(identity)
+	require.ErrorContains(t, err, "clientAuth")
+
+	p.usages = nil
+	p.make(t)
+	identity, err = files.Identity(config)
+	require.NoError(t, err)
+	advice, err = files.CheckUsage(identity)
+	require.NoError(t, err, "a certificate that names no usage is for any")
+	require.Contains(t, advice, "clientAuth")
+}
+
+// TestUnreadableKeyFile: that the key file is there is not enough.
+func TestUnreadableKeyFile(t *testing.T) {
+	p := newPEMFiles(t)
+	p.make(t)
+	files, config := p.load(t)
+	require.NoError(t, files.CheckKeyFile(config))
+	require.NoError(t, os.Chmod(p.path("client-key.pem"), 0))
+	var err error
+	asNobody(func() { err = files.CheckKeyFile(config) })
+	require.ErrorContains(t, err, "permission denied")
+}
+
+// asNobody does something without root's right to read everything.
+func asNobody(do func()) {
+	if os.Geteuid() != 0 {
+		do()
+		return
+	}
+	const nobody = 65534
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and the thread ends with the goroutine
+		_, _, _ = syscall.RawSyscall(syscall.SYS_SETFSUID, nobody, 0, 0)
+		do()
+	}()
+	<-done
 }
 
 // TestIdentityRefused has an error for every file that cannot serve, which names the option's place and what to do.
@@ -106,6 +148,22 @@ func TestIdentityRefused(t *testing.T) {
 			p.make(t)
 			require.NoError(t, os.WriteFile(p.path("client.pem"), certificate, 0o644))
 		}, "keyfile", "does not match"},
+		{"no PEM for a certificate", func(t *testing.T, p *pemFiles) {
+			require.NoError(t, os.WriteFile(p.path("client.pem"), []byte("host\n"), 0o644))
+		}, "certfile", "holds no certificate in PEM"},
+		{"the key for a certificate", func(t *testing.T, p *pemFiles) {
+			key, err := os.ReadFile(p.path("client-key.pem"))
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(p.path("client.pem"), key, 0o644))
+		}, "certfile", "but a PRIVATE KEY"},
+		{"a broken certificate", func(t *testing.T, p *pemFiles) {
+			p.write(t, "client.pem", "CERTIFICATE", []byte("x"), 0o644)
+		}, "certfile", "cannot be read"},
+		{"the certificate for a key", func(t *testing.T, p *pemFiles) {
+			certificate, err := os.ReadFile(p.path("client.pem"))
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(p.path("client-key.pem"), certificate, 0o600))
+		}, "keyfile", "private key"},
 		{"an encrypted key", func(t *testing.T, p *pemFiles) {
 			p.write(t, "client-key.pem", "ENCRYPTED PRIVATE KEY", []byte("x"), 0o600)
 		}, "keyfile", "is encrypted"},
@@ -130,7 +188,7 @@ func TestIdentityRefused(t *testing.T) {
 			require.ErrorAs(t, err, &e)
 			require.Equal(t, row.option, e.Option)
 			require.Equal(t, p.path("nova.conf"), e.File)
-			require.NotZero(t, e.Line)
+			require.Equal(t, map[string]int{"certfile": 2, "keyfile": 3, "ca_certs": 4}[row.option], e.Line)
 			require.Contains(t, e.Reason, row.says)
 		})
 	}

@@ -77,18 +77,7 @@ func (f *Files) convert(k *KMIP, o *option) error {
 	return nil
 }
 
-// fail is about an option that is set nowhere, or about more than one.
-func (f *Files) fail(option, reason string) error {
-	n := name{"kmip", option}
-	if at, err := f.find(n); at != nil && err == nil {
-		return at.fail(n, reason)
-	}
-	read := strings.Join(f.paths, ", ")
-	if read == "" {
-		read = "no configuration file found"
-	}
-	return &Error{File: read, Group: n.group, Option: option, Reason: reason}
-}
+func (f *Files) fail(option, reason string) error { return f.Fault("kmip", option, reason) }
 
 // describe shows a text that cannot be honoured, unless a secret went into it.
 func describe(v value, err error) string {

@@ -173,6 +173,19 @@ func (f *Files) inFile(i int, n name) (*setting, error) {
 	return &setting{text: text, file: f.paths[i], line: line}, nil
 }
 
-func (s *setting) fail(n name, reason string) error {
+// Fault is an error about an option, which names the place where that is set, or all files where it is not.
+func (f *Files) Fault(group, option, reason string) *Error {
+	n := name{normalize(group), option}
+	if at, err := f.find(n); at != nil && err == nil {
+		return at.fail(n, reason)
+	}
+	read := strings.Join(f.paths, ", ")
+	if read == "" {
+		read = "no configuration file found"
+	}
+	return &Error{File: read, Group: n.group, Option: option, Reason: reason}
+}
+
+func (s *setting) fail(n name, reason string) *Error {
 	return &Error{File: s.file, Line: s.line, Variable: s.variable, Group: n.group, Option: n.option, Reason: reason}
 }

@@ -48,7 +48,7 @@ func FuzzIdentity(f *testing.F) {
 			require.Less(t, len(err.Error()), 1000)
 			return
 		}
-		_ = files.CheckUsage(identity)
+		_, _ = files.CheckUsage(identity)
 		require.NotNil(t, identity.Certificate.Leaf)
 	})
 }

@@ -56,7 +56,20 @@ func (k *KeyList) encode(b *buffer) {
 	b.raw("}")
 }
 
-// Check answers check: what was found on the way to a working key manager.
+// Check answers check: what was found on the way to a working key manager. The steps go up to the first that failed:
+//
+//	configuration    the options, and the sections that they lead to
+//	key file         there, and not for others to read
+//	certificate      fits the key, holds now, may be shown to servers; and the trusted CAs
+//	name resolution  of every host
+//	tcp              a connection to every host
+//	tls              version, suite, and the server's certificate with those above it
+//	kmip             version, vendor, operations
+//	credential       the server knows who asks
+//	round trip       a key created, read and destroyed, where that was asked for
+//
+// Every host is taken along the steps behind certificate by itself. One that passes is enough for a step to be ok; the
+// others stand in its detail, and what to do about them in its advice.
 type Check struct {
 	OK     bool               // every step is
 	Files  []string           // the configuration files that were read, in order
@@ -69,7 +82,7 @@ type Step struct {
 	Step   string // its name: "tls"
 	OK     bool   //
 	Detail string // what was found, "" for nothing worth telling
-	Advice string // what an operator should do, "" where all is well
+	Advice string // what an operator should do, "" where all is well; beside ok, what is not as it should be
 }
 
 func (c *Check) encode(b *buffer) {

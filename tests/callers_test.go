@@ -330,7 +330,7 @@ func (r *realm) elsewhere() []caller {
 	}
 	list := []caller{
 		alice("mode = standalone at this server", always("forbidden"), "credential", func(t *testing.T) helper { return r.helper.with(t, "mode = standalone") }),
-		alice("mode = integrated at a mock in standalone mode", always("forbidden"), "mode", func(t *testing.T) helper {
+		alice("mode = integrated at a mock in standalone mode", always("forbidden"), "credential type 0x80000001 is not supported", func(t *testing.T) helper {
 			return helper{configs: []string{startMock(t).config}}.with(t, "mode = integrated")
 		}),
 		alice("mode = integrated at PyKMIP", always("config"), "mode", func(t *testing.T) helper {

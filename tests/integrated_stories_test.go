@@ -104,10 +104,40 @@ func (r *realm) check(t *testing.T) {
 	}
 	o := r.asked.run(t, "", "check", "--round-trip")
 	require.Zero(t, o.status, "%s", o.stdout)
-	require.Contains(t, o.stdout, "ok    identity: user")
+	require.Contains(t, o.stdout, "ok    credential: ")
+	require.Contains(t, o.stdout, ": user \"")
 	o = r.helper.run(t, "", "check")
 	require.Equal(t, 2, o.status)
+	require.Contains(t, o.stdout, "ok    kmip: ", "the network has been looked at")
+	require.Contains(t, o.stdout, "FAIL  credential: ")
 	require.Contains(t, o.stdout, "tokenless")
+	r.checkTheService(t)
+}
+
+// checkTheService has the service's own identity be no good: no token is asked for that the service has none of.
+func (r *realm) checkTheService(t *testing.T) {
+	wrong := r.cinder
+	wrong.Password = "wrong"
+	for says, lines := range map[string][]string{
+		"Keystone does not take the identity in [kmip_service_user]": nil,
+		"Keystone must answer at auth_url":                           {"auth_url = http://127.0.0.1:1", "http_request_max_retries = 0"},
+	} {
+		h := r.serviceHelper(t, wrong, lines...)
+		o := h.run(t, "", "check")
+		require.Equal(t, 2, o.status)
+		require.Contains(t, o.stdout, "FAIL  credential: ")
+		require.Contains(t, o.stdout, says)
+		require.NotContains(t, o.stdout, "tokenless = service in", "it is set")
+		require.NotContains(t, o.stdout, "standalone")
+	}
+	token := r.ks.Token(t, r.alice)
+	r.ks.Revoke(t, token)
+	h := r.helper.under(bare(token))
+	o := h.run(t, h.request(t, "check", nil))
+	require.Contains(t, o.stdout, "AuthenticationNotSuccessful")
+	require.Contains(t, o.stdout, "may have expired or been revoked")
+	require.NotContains(t, o.stdout, "must be standalone")
+	require.NotContains(t, h.ask(t, "list_keys", args{}).Error.Message, "standalone")
 }
 
 // userName is refused where it is not the server's, whoever the token is from.

@@ -4,13 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"kmip-keymgr/protocol"
 )
 
 // Check walks the road to a working key manager as far as it goes: the part on this machine here, and behind that the
-// key manager's own. It has an answer whenever the files can be read.
+// key manager's own. It has an answer whenever the files can be parsed.
 func (h *helper) Check(ctx context.Context, who *protocol.Context, options *protocol.CheckOptions) (*protocol.Check, error) {
 	if h.files == nil {
 		return h.KeyManager.Check(ctx, who, options)
@@ -27,10 +29,10 @@ func (h *helper) Check(ctx context.Context, who *protocol.Context, options *prot
 	return c, nil
 }
 
-// step is one thing to look at. It says what it found and, with an error, what is wrong.
+// step is one thing to look at. It says what it found, what is not as it should be there and, with an error, what is wrong.
 type step struct {
 	name string
-	look func() (detail string, err error)
+	look func() (detail, advice string, err error)
 }
 
 // walk takes the steps in order, up to the first that fails.
@@ -41,33 +43,34 @@ func (h *helper) walk(c *protocol.Check) bool {
 		{"certificate", h.checkCertificate},
 	}
 	for _, s := range steps {
-		detail, err := s.look()
+		detail, advice, err := s.look()
 		if err != nil {
 			c.Steps = append(c.Steps, protocol.Step{Step: s.name, Advice: err.Error()})
 			return false
 		}
-		c.Steps = append(c.Steps, protocol.Step{Step: s.name, OK: true, Detail: detail})
+		c.Steps = append(c.Steps, protocol.Step{Step: s.name, OK: true, Detail: detail, Advice: advice})
 	}
 	return true
 }
 
-func (h *helper) checkConfiguration() (string, error) {
-	if h.config == nil {
-		return "", h.broken
+func (h *helper) checkConfiguration() (detail, advice string, err error) {
+	if h.config == nil || h.config.Integrated && h.callers == nil {
+		return "", "", h.broken
 	}
-	return strings.Join(h.files.Paths(), ", "), nil
+	return strings.Join(h.files.Paths(), ", "), "", nil
 }
 
-func (h *helper) checkKeyFile() (string, error) {
-	return h.config.KeyFile, h.files.CheckKeyFile(h.config)
+func (h *helper) checkKeyFile() (detail, advice string, err error) {
+	return h.config.KeyFile, "", h.files.CheckKeyFile(h.config)
 }
 
-func (h *helper) checkCertificate() (string, error) {
+func (h *helper) checkCertificate() (detail, advice string, err error) {
 	if h.identity == nil {
-		return "", h.broken
+		return "", "", h.broken
 	}
 	leaf := h.identity.Certificate.Leaf
-	return fmt.Sprintf("%s, until %s", leaf.Subject, leaf.NotAfter.UTC().Format("2006-01-02")), h.files.CheckUsage(h.identity)
+	advice, err = h.files.CheckUsage(h.identity)
+	return fmt.Sprintf("%s, until %s", leaf.Subject, leaf.NotAfter.UTC().Format("2006-01-02")), advice, err
 }
 
 // report is check for a terminal.
@@ -76,18 +79,36 @@ func (h *helper) report(ctx context.Context, roundTrip bool, out io.Writer) prot
 	if err != nil {
 		return protocol.WriteError(out, err)
 	}
-	for _, s := range c.Steps {
-		if s.OK {
-			fmt.Fprintf(out, "ok    %s: %s\n", s.Step, s.Detail)
-		} else {
-			fmt.Fprintf(out, "FAIL  %s: %s\n", s.Step, s.Detail)
-		}
-		if s.Advice != "" {
-			fmt.Fprintf(out, "      %s\n", s.Advice)
-		}
-	}
-	if !c.OK {
+	if status := say(out, readable(c)); status != protocol.OK || !c.OK {
 		return protocol.Broken
 	}
 	return protocol.OK
+}
+
+// readable is what was found, for people: the options that have a text, and each step with what to do about it.
+func readable(c *protocol.Check) string {
+	var text strings.Builder
+	for _, option := range slices.Sorted(maps.Keys(c.Config)) {
+		if value := c.Config[option]; value != nil {
+			fmt.Fprintf(&text, "      %s = %s\n", option, *value)
+		}
+	}
+	for _, s := range c.Steps {
+		text.WriteString(strings.TrimSuffix(fmt.Sprintf("%-5s %s: %s", verdict(s), s.Step, s.Detail), ": ") + "\n")
+		if s.Advice != "" {
+			text.WriteString("      " + s.Advice + "\n")
+		}
+	}
+	return text.String()
+}
+
+// verdict is what a reader looks for first.
+func verdict(s protocol.Step) string {
+	switch {
+	case !s.OK:
+		return "FAIL"
+	case s.Advice != "":
+		return "warn"
+	}
+	return "ok"
 }

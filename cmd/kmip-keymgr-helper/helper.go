@@ -60,10 +60,12 @@ func (h *helper) configure(f *flags, environ []string) (err error) {
 	if f.timeout > 0 {
 		h.config.Timeout = f.timeout
 	}
-	if h.identity, err = h.files.Identity(h.config); err != nil || !h.config.Integrated {
-		return err
+	if h.config.Integrated {
+		if h.callers, err = newIdentities(h.files, h.config.TokenlessService); err != nil {
+			return err
+		}
 	}
-	h.callers, err = newIdentities(h.files, h.config.TokenlessService)
+	h.identity, err = h.files.Identity(h.config)
 	return err
 }
 

@@ -34,13 +34,15 @@ type identities struct {
 // digest stands for one of Castellan's credentials.
 type digest [sha256.Size]byte
 
-// newIdentities reads the service's identity where it is to be used. Its errors name the section.
+// newIdentities reads the service's identity where it is to be used. Its errors name the option and its place.
 func newIdentities(files *novaconf.Files, tokenlessService bool) (*identities, error) {
 	i := &identities{files: files, logins: map[digest]*keystone.Client{}}
-	if !tokenlessService {
-		return i, nil
+	if tokenlessService {
+		if err := i.configure(); err != nil {
+			return nil, err
+		}
 	}
-	return i, i.configure()
+	return i, nil
 }
 
 // configure makes the service's client.
@@ -48,7 +50,7 @@ func (i *identities) configure() error {
 	client, err := connect(func(option string) (string, bool, error) { return i.files.Text(serviceUser, option) })
 	var wrong *keystone.ConfigError
 	if errors.As(err, &wrong) {
-		return fmt.Errorf("[%s] %s: %s (tokenless = service in [kmip] needs it)", serviceUser, wrong.Option, wrong.Reason)
+		return i.files.Fault(serviceUser, wrong.Option, wrong.Reason+" (tokenless = service in [kmip] needs it)")
 	}
 	if err == nil {
 		i.service = client
@@ -157,11 +159,14 @@ func (i *identities) login(credential map[string]string) (*keystone.Client, erro
 		return text, text != "", nil
 	})
 	var wrong *keystone.ConfigError
-	if errors.As(err, &wrong) && !isWay(wrong.Option) {
+	switch isWrong := errors.As(err, &wrong); {
+	case isWrong && !isWay(wrong.Option):
 		return nil, &protocol.Error{Kind: protocol.InvalidRequest, Message: "context.castellan." + wrong.Option + ": " + wrong.Reason}
+	case isWrong:
+		err = i.files.Fault(i.sectionOf(wrong.Option), wrong.Option, wrong.Reason)
 	}
 	if err != nil {
-		return nil, &protocol.Error{Kind: protocol.Config, Message: "[" + serviceUser + "], [" + authToken + "]: " + err.Error()}
+		return nil, &protocol.Error{Kind: protocol.Config, Message: err.Error()}
 	}
 	return client, nil
 }
@@ -177,10 +182,14 @@ func isWay(option string) bool {
 
 // wayToKeystone is an option of the first section that has it.
 func (i *identities) wayToKeystone(option string) (string, bool, error) {
-	if text, ok, err := i.files.Text(serviceUser, option); ok || err != nil {
-		return text, ok, err
+	return i.files.Text(i.sectionOf(option), option)
+}
+
+func (i *identities) sectionOf(option string) string {
+	if _, ok, _ := i.files.Text(serviceUser, option); ok {
+		return serviceUser
 	}
-	return i.files.Text(authToken, option)
+	return authToken
 }
 
 // loginError tells whose fault it is that there is no token: the operator's, whose section it is, the caller's, whose

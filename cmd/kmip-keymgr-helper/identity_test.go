@@ -47,7 +47,9 @@ func open(t *testing.T, service bool, lines ...string) (*identities, error) {
 	files, err := novaconf.Load([]novaconf.Source{{Path: path}}, nil)
 	require.NoError(t, err)
 	i, err := newIdentities(files, service)
-	t.Cleanup(i.close)
+	if err == nil {
+		t.Cleanup(i.close)
+	}
 	return i, err
 }
 
@@ -82,7 +84,9 @@ func TestServiceIdentityRefused(t *testing.T) {
 	require.ErrorContains(t, err, "tokenless")
 
 	_, err = open(t, true, "[kmip_service_user]", "user_id = svc", "password = p")
-	require.ErrorContains(t, err, "[kmip_service_user] auth_url")
+	require.ErrorContains(t, err, "nova.conf: [kmip_service_user] auth_url: missing")
+	_, err = open(t, true, "[kmip_service_user]", "auth_url = http://k", "auth_type = magic")
+	require.ErrorContains(t, err, "nova.conf:3: [kmip_service_user] auth_type: must be password")
 
 	url, _ := newKeystone(t)
 	i, err = open(t, true, "[kmip_service_user]", "auth_url = "+url, "user_id = svc", "password = wrong")
@@ -146,7 +150,7 @@ func TestTheWayToKeystone(t *testing.T) {
 	_, err = i.Authenticate(t.Context(), credential)
 	require.Equal(t, protocol.Config, kindOf(t, err))
 	require.ErrorContains(t, err, "/none")
-	require.ErrorContains(t, err, "[keystone_authtoken]")
+	require.ErrorContains(t, err, "nova.conf:4: [keystone_authtoken] cafile: ")
 }
 
 // TestDigests: credentials that could be written alike are not alike.

@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,6 +23,7 @@ import (
 )
 
 const usage = `usage: kmip-keymgr-helper [--config-file FILE]... [--config-dir DIR]... [--timeout DURATION] [check [--round-trip]]
+       kmip-keymgr-helper --version | --help
 
 Reads JSON requests from standard input and answers each with a line of JSON.
 With "check" it reads nothing and reports what it finds on the way to the key manager.
@@ -75,11 +77,9 @@ func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io
 		fmt.Fprintf(errs, "kmip-keymgr-helper: %v\n", err)
 		return protocol.WriteError(out, &protocol.Error{Kind: protocol.InvalidRequest, Message: "usage: " + err.Error()})
 	case f.help:
-		fmt.Fprint(out, usage+f.set.FlagUsages())
-		return protocol.OK
+		return say(out, usage+f.set.FlagUsages())
 	case f.version:
-		fmt.Fprintln(out, "kmip-keymgr-helper "+version())
-		return protocol.OK
+		return say(out, "kmip-keymgr-helper "+version()+"\n")
 	}
 	h := newHelper(f, environ, errs)
 	defer h.close()
@@ -87,6 +87,14 @@ func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io
 		return h.report(ctx, f.roundTrip, out)
 	}
 	return protocol.Serve(ctx, in, out, h)
+}
+
+// say writes a text for people. Where that cannot be written, nothing was said.
+func say(out io.Writer, text string) protocol.Status {
+	if _, err := io.WriteString(out, text); err != nil {
+		return protocol.Broken
+	}
+	return protocol.OK
 }
 
 func parse(args []string) (*flags, error) {
@@ -97,20 +105,27 @@ func parse(args []string) (*flags, error) {
 	f.set.DurationVar(&f.timeout, "timeout", 0, "for one request with all its retries, in place of [kmip] timeout")
 	f.set.BoolVar(&f.roundTrip, "round-trip", false, "with check: also create, read and destroy a key")
 	f.set.BoolVar(&f.version, "version", false, "print the version")
-	f.set.BoolVar(&f.help, "help", false, "print this")
+	f.set.BoolVarP(&f.help, "help", "h", false, "print this")
 	if err := f.set.Parse(args); err != nil {
 		return nil, err
 	}
-	switch rest := f.set.Args(); {
-	case len(rest) == 1 && rest[0] == "check":
-		f.check = true
+	return f, f.judge(f.set.Args())
+}
+
+// judge takes what is left beside the flags, and tells what does not fit together.
+func (f *flags) judge(rest []string) error {
+	if f.check = len(rest) > 0 && rest[0] == "check"; f.check {
+		rest = rest[1:]
+	}
+	switch {
 	case len(rest) > 0:
-		return nil, fmt.Errorf("unexpected argument %.40q", rest[0])
+		return fmt.Errorf("unexpected argument %.40q", rest[0])
+	case f.roundTrip && !f.check:
+		return errors.New("--round-trip is for check")
+	case f.timeout < 0:
+		return fmt.Errorf("--timeout %v is negative", f.timeout)
 	}
-	if f.timeout < 0 {
-		return nil, fmt.Errorf("--timeout %v is negative", f.timeout)
-	}
-	return f, nil
+	return nil
 }
 
 // sourceFlag collects files and directories in the order of the command line, which decides who wins.

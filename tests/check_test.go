@@ -1,0 +1,133 @@
+package tests
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestCheckAlwaysHasAResult: whatever is wrong behind files that can be parsed is a step that failed, in JSON and for a
+// terminal alike, and names the place to mend it.
+func TestCheckAlwaysHasAResult(t *testing.T) {
+	s := startMock(t)
+	p := newPKI(t)
+	client := p.client(t, "stranger")
+	hidden := filepath.Join(t.TempDir(), "hidden.pem")
+	writePEM(t, hidden, "PRIVATE KEY", nil)
+	require.NoError(t, os.Chmod(hidden, 0))
+	for name, test := range map[string]struct {
+		options []string
+		step    string
+		says    string
+	}{
+		"no CA file":            {[]string{"ca_certs = /none"}, "certificate", ":2: [kmip] ca_certs: cannot read /none"},
+		"a directory":           {[]string{"ca_certs = /tmp"}, "certificate", ":2: [kmip] ca_certs: "},
+		"/dev/null":             {[]string{"ca_certs = /dev/null"}, "certificate", ":2: [kmip] ca_certs: "},
+		"no certificate in it":  {[]string{"ca_certs = " + client.key}, "certificate", "holds no certificate in PEM"},
+		"certfile is a text":    {[]string{"certfile = /etc/hostname"}, "certificate", ":2: [kmip] certfile: /etc/hostname holds no certificate"},
+		"certfile is the key":   {[]string{"certfile = " + client.key}, "certificate", ":2: [kmip] certfile: "},
+		"a key that is not his": {[]string{"keyfile = " + hidden}, "key file", ":2: [kmip] keyfile: cannot read "},
+		"an incomplete service": {[]string{"mode = integrated", "tokenless = service"}, "configuration", "[kmip_service_user] password: missing"},
+		"a bad auth_type": {
+			[]string{"mode = integrated", "tokenless = service", "[kmip_service_user]", "auth_type = magic"},
+			"configuration", ":5: [kmip_service_user] auth_type: ",
+		},
+		"a bad port":      {[]string{"port = x"}, "configuration", ":2: [kmip] port: "},
+		"an unknown name": {[]string{"host = kms.invalid"}, "name resolution", "no such host"},
+		"nobody there":    {[]string{"port = " + freePort(t)}, "tcp", "connection refused"},
+		"another CA":      {[]string{"ca_certs = " + p.ca()}, "tls", "unknown authority"},
+		"a stranger":      {[]string{"certfile = " + client.cert, "keyfile = " + client.key}, "tls", "does not accept the certificate in certfile"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := withoutOverride(helper{configs: []string{s.config}}.with(t, test.options...))
+			o := h.run(t, h.request(t, "check", nil))
+			require.Zero(t, o.status, "%s", o.stdout)
+			var c checked
+			require.NoError(t, json.Unmarshal([]byte(o.stdout), &c))
+			require.False(t, c.Result.OK, "%s", o.stdout)
+			require.NotEmpty(t, c.Result.Steps)
+			last := c.Result.Steps[len(c.Result.Steps)-1]
+			require.Equal(t, test.step, last.Step)
+			require.NotEmpty(t, last.Advice)
+			require.Contains(t, last.Detail+last.Advice, test.says)
+
+			o = h.run(t, "", "check")
+			require.Equal(t, 2, o.status)
+			require.NotContains(t, o.stdout, `"error"`)
+			require.Contains(t, o.stdout, "\nFAIL  "+test.step)
+			require.Contains(t, o.stdout, test.says)
+			require.NotContains(t, o.stdout, "ok    "+test.step)
+		})
+	}
+}
+
+// TestCheckForATerminal shows every option that has a text, and each step of the road.
+func TestCheckForATerminal(t *testing.T) {
+	s := startMock(t)
+	h := helper{configs: []string{s.config}}.with(t, "username = nova", "password = hunter2")
+	o := h.run(t, "", "check", "--round-trip")
+	require.Zero(t, o.status, "%s", o.stdout)
+	at := 0
+	for _, line := range []string{
+		"      host = 127.0.0.1", "      password = ***", "      timeout = 30", "      username = nova", "ok    configuration: " + s.config + ", ", "ok    key file: ",
+		"ok    certificate: CN=client, until ", "ok    name resolution: ", "ok    tcp: ", "ok    tls: ", "ok    kmip: ", "ok    credential: ", "ok    round trip: ",
+	} {
+		found := strings.Index(o.stdout[at:], line)
+		require.GreaterOrEqual(t, found, 0, "%s behind\n%s", line, o.stdout[:at])
+		at += found
+	}
+	require.NotContains(t, o.stdout, "hunter2")
+	require.NotContains(t, o.stdout, "server_name", "which has none")
+}
+
+// TestCheckOfACertificateForAnyUse goes on, and warns.
+func TestCheckOfACertificateForAnyUse(t *testing.T) {
+	p := newPKI(t)
+	bare := p.write(t, "bare", certificate("bare"), ecKey(t))
+	server := p.server(t, ecKey(t), nil)
+	h := p.helper(t, says(nil).serve(t, p.tlsConfig(t, server)), "max_retries = 0").as(t, bare)
+	o := h.run(t, "", "check")
+	require.Contains(t, o.stdout, "warn  certificate: CN=bare, until ")
+	require.Contains(t, o.stdout, "clientAuth")
+	require.Contains(t, o.stdout, "ok    tls: ")
+	require.Contains(t, o.stdout, "FAIL  kmip: ")
+	require.Contains(t, o.stdout, "the server closed the connection")
+	require.NotContains(t, o.stdout, "EOF")
+}
+
+// TestAVersionThatIsNotSpoken names the option, whichever other version the server speaks.
+func TestAVersionThatIsNotSpoken(t *testing.T) {
+	for spoken, asked := range map[string]string{"1.0": "1.1", "1.2": "1.4", "2.0-2.1": "1.2"} {
+		h := helper{configs: []string{startMock(t, "--kmip-versions", spoken).config}}.with(t, "kmip_version = "+asked)
+		failure := h.ask(t, "list_keys", args{}).Error
+		require.NotNil(t, failure)
+		require.Equal(t, "config", failure.Kind, failure.Message)
+		require.Contains(t, failure.Message, "kmip_version")
+		o := h.run(t, "", "check")
+		require.Contains(t, o.stdout, "FAIL  kmip: ")
+		require.Contains(t, o.stdout, "kmip_version in [kmip] must be one that the server speaks")
+	}
+}
+
+// TestWhatCannotBeSaid is no success, since nobody has seen it.
+func TestWhatCannotBeSaid(t *testing.T) {
+	s := startMock(t)
+	for _, words := range [][]string{{"--version"}, {"--help"}, {"check"}} {
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		cmd := helper{configs: []string{s.config}}.command(ctx, words...)
+		cmd.Stdout = full
+		var exit *exec.ExitError
+		require.ErrorAs(t, cmd.Run(), &exit, "%v", words)
+		require.Equal(t, 2, exit.ExitCode())
+		cancel()
+		full.Close()
+	}
+}
