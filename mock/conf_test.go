@@ -1,6 +1,7 @@
 package mock_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,11 +30,77 @@ func TestConf(t *testing.T) {
 		{"192.0.2.1:1", nil, []string{"host = 192.0.2.1", "server_name = localhost"}, "username"},
 		{"127.0.0.1:1", []mock.User{{Name: "a$b", Password: []byte(`"c"`)}, {Name: "d"}}, []string{"username = a$$b", `password = ""c""`}, "server_name"},
 	} {
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, "nova.conf")))
 		require.NoError(t, pki.WriteConf(test.address, &mock.Config{Users: test.users}))
 		text, err := os.ReadFile(filepath.Join(dir, "nova.conf"))
 		require.NoError(t, err)
 		_, section, _ := strings.Cut(string(text), "[kmip]\n")
 		require.Subset(t, strings.Split(section, "\n"), test.lines)
 		require.NotContains(t, section, test.without)
+	}
+}
+
+// TestConfIsKept: of a file that is there, only what keeps it from working is changed, and what somebody wrote stays.
+func TestConfIsKept(t *testing.T) {
+	dir := t.TempDir()
+	pki, err := mock.OpenPKI(dir)
+	require.NoError(t, err)
+	users := []mock.User{{Name: "fred", Password: []byte("p")}}
+	const own = "certfile = a\nkeyfile = b\nca_certs = c\n"
+	paths := strings.NewReplacer("[kmip]\n", "[kmip]\n"+own, "[KMIP]\n", "[KMIP]\n"+own)
+	for name, test := range map[string]struct {
+		address      string
+		config       mock.Config
+		before, then string
+	}{
+		"as it should be": {"127.0.0.1:1", mock.Config{}, "[kmip]\nhost=127.0.0.1\nport:1\n# mine\n", "[kmip]\nhost=127.0.0.1\nport:1\n# mine\n"},
+		"another port": {
+			"127.0.0.1:2", mock.Config{},
+			"[key_manager]\nport = 7\n\n[KMIP]\n#port = 3\nport = 1\ntimeout = 9\nhost = 127.0.0.1\n username = x\n\n[other]\nport = 5",
+			"[key_manager]\nport = 7\n\n[KMIP]\n#port = 3\nport = 2\ntimeout = 9\nhost = 127.0.0.1\n username = x\n\n[other]\nport = 5",
+		},
+		"the last one counts": {"127.0.0.1:2", mock.Config{}, "[kmip]\nhost = 127.0.0.1\nport = 2\nport = 3\n", "[kmip]\nhost = 127.0.0.1\nport = 2\nport = 2\n"},
+		"no such options":     {"127.0.0.1:2", mock.Config{}, "[kmip]\ntimeout = 9\n\n[other]\n", "[kmip]\ntimeout = 9\nhost = 127.0.0.1\nport = 2\n\n[other]\n"},
+		"no section":          {"127.0.0.1:2", mock.Config{}, "[other]\na = b\n", "[other]\na = b\n\n[kmip]\nhost = 127.0.0.1\nport = 2\n"},
+		"empty":               {"127.0.0.1:2", mock.Config{}, "", "\n\n[kmip]\nhost = 127.0.0.1\nport = 2\n"},
+		"several hosts":       {"127.0.0.1:2", mock.Config{}, "[kmip]\nhost = a:1, b:2\nport = 9\n", "[kmip]\nhost = a:1, b:2\nport = 9\n"},
+		"a user":              {"127.0.0.1:2", mock.Config{Users: users}, "[kmip]\nhost = 127.0.0.1\nport = 2\nusername = joe\n", "[kmip]\nhost = 127.0.0.1\nport = 2\nusername = fred\npassword = p\n"},
+		"no user any more":    {"127.0.0.1:2", mock.Config{}, "[kmip]\nhost = 127.0.0.1\nport = 2\nusername = joe\n", "[kmip]\nhost = 127.0.0.1\nport = 2\nusername = joe\n"},
+		"no Keystone any more": {
+			"127.0.0.1:2", mock.Config{},
+			"[kmip]\nmode = integrated\nhost = 127.0.0.1\nport = 2\n", "[kmip]\nmode = standalone\nhost = 127.0.0.1\nport = 2\n",
+		},
+		"another host": {"192.0.2.1:2", mock.Config{}, "[kmip]\nhost = 127.0.0.1\nport = 2\n", "[kmip]\nhost = 192.0.2.1\nport = 2\nserver_name = localhost\n"},
+	} {
+		file := filepath.Join(dir, "nova.conf")
+		if strings.Contains(strings.ToLower(test.before), "[kmip]") {
+			test.before, test.then = paths.Replace(test.before), paths.Replace(test.then)
+		} else {
+			test.then += fmt.Sprintf("ca_certs = %[1]s/ca.pem\ncertfile = %[1]s/client.pem\nkeyfile = %[1]s/client-key.pem\n", dir)
+		}
+		require.NoError(t, os.WriteFile(file, []byte(test.before), 0o600))
+		require.NoError(t, os.Chmod(file, 0o640))
+		require.NoError(t, pki.WriteConf(test.address, &test.config))
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Equal(t, test.then, string(text), name)
+		info, err := os.Stat(file)
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o640), info.Mode().Perm())
+	}
+}
+
+// TestPKIWithoutItsCA is refused, and left as it is.
+func TestPKIWithoutItsCA(t *testing.T) {
+	for _, also := range [][]string{{"ca.pem"}, {"ca.pem", "ca-key.pem"}, {"ca.pem", "ca-key.pem", "client.pem", "client-key.pem"}} {
+		dir := t.TempDir()
+		_, err := mock.OpenPKI(dir)
+		require.NoError(t, err)
+		for _, name := range also {
+			require.NoError(t, os.Remove(filepath.Join(dir, name)))
+		}
+		_, err = mock.OpenPKI(dir)
+		require.ErrorContains(t, err, "ca.pem is missing in "+dir)
+		require.NoFileExists(t, filepath.Join(dir, "ca.pem"))
 	}
 }

@@ -100,7 +100,8 @@ func issue(ca tls.Certificate, template x509.Certificate) (tls.Certificate, erro
 }
 
 // OpenPKI reads a PKI from a directory, after making what is missing there. The CA's key stays in ca-key.pem, so that
-// what goes missing later can be made again; where only that is missing, nothing can be added.
+// what goes missing later can be made again; where only that is missing, nothing can be added. A CA that is missing is made
+// where there is nothing yet: another one beside certificates that it did not issue would serve nobody.
 func OpenPKI(dir string) (*PKI, error) {
 	dir, err := filepath.Abs(dir)
 	if err == nil {
@@ -128,6 +129,9 @@ func (p *PKI) file(name string) string { return filepath.Join(p.dir, name) }
 func (p *PKI) authority() (ca tls.Certificate, err error) {
 	if missing(p.file("ca.pem")) {
 		if ca, err = newAuthority(); err == nil {
+			err = p.orphaned()
+		}
+		if err == nil {
 			err = p.save("ca", ca)
 		}
 		if err != nil {
@@ -145,6 +149,22 @@ func (p *PKI) authority() (ca tls.Certificate, err error) {
 		return ca, nil
 	}
 	return p.pair("ca")
+}
+
+// orphaned tells of what is there of a PKI without its CA.
+func (p *PKI) orphaned() error {
+	names := []string{"ca"}
+	for _, part := range p.parts() {
+		names = append(names, part.name)
+	}
+	for _, name := range names {
+		for _, file := range [...]string{name + ".pem", name + "-key.pem"} {
+			if !missing(p.file(file)) {
+				return fmt.Errorf("mock: ca.pem is missing in %s, and %s belongs to it: put it back, or remove all that is there", p.dir, file)
+			}
+		}
+	}
+	return nil
 }
 
 // load reads a certificate and its key, or issues them where either is missing.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/pflag"
@@ -144,6 +145,14 @@ func parseAll[T any](texts []string, parse func(string) (T, error)) ([]T, error)
 	return list, nil
 }
 
+// network is that of an address to listen on: an IPv4 address means that and not IPv6 too, as "tcp" would.
+func network(address string) string {
+	if host, _, _ := net.SplitHostPort(address); net.ParseIP(host).To4() != nil && !strings.Contains(host, ":") {
+		return "tcp4"
+	}
+	return "tcp"
+}
+
 // serve runs the server until the context ends.
 func serve(ctx context.Context, o options, config mock.Config, stdout io.Writer) (err error) {
 	if config.PKI, err = mock.OpenPKI(o.pki); err != nil {
@@ -153,7 +162,7 @@ func serve(ctx context.Context, o options, config mock.Config, stdout io.Writer)
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", o.listen)
+	listener, err := net.Listen(network(o.listen), o.listen)
 	if err != nil {
 		return err
 	}

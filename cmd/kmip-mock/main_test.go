@@ -77,6 +77,10 @@ func TestServe(t *testing.T) {
 	require.FileExists(t, inventory)
 	require.Zero(t, stop())
 
+	address, stop = launch(t, "--listen", "0.0.0.0:0", "--pki", pki)
+	require.Regexp(t, `^0\.0\.0\.0:\d+$`, address)
+	require.Zero(t, stop())
+
 	address, stop = launch(t, "--listen", "localhost:0", "--pki", pki)
 	require.NotEmpty(t, address)
 	require.Zero(t, stop())
