@@ -31,7 +31,8 @@ const (
 // reply all that the server says until the handshake is over. It is none of the operations that 0 is for.
 const Handshake kmip.Operation = 0xFFFFFFFF
 
-// Fault is something that goes wrong with the next Count requests that ask for Operation: one item of a batch is enough.
+// Fault is something that goes wrong with the next Count requests that ask for Operation: one item of a batch is enough,
+// if the server comes to it: behind an item that failed, the others of its batch are as if they had not been asked.
 //
 // Of several faults for one operation the first acts until it is used up, and then the next; but a Delay acts beside
 // another fault. Faults for different operations, any being one of them, act together on a request that matches them all.
@@ -134,7 +135,7 @@ func (f *Fault) parsePlain(text string) error {
 // faults are those that still have requests to act on.
 type faults struct {
 	mu      sync.Mutex
-	pending []Fault
+	pending []*Fault
 }
 
 func (f *faults) add(more ...Fault) {
@@ -142,7 +143,7 @@ func (f *faults) add(more ...Fault) {
 	defer f.mu.Unlock()
 	for _, fault := range more {
 		fault.Count = max(1, fault.Count)
-		f.pending = append(f.pending, fault)
+		f.pending = append(f.pending, &fault)
 	}
 }
 
@@ -160,15 +161,13 @@ func (f *faults) consume(match func(*Fault) bool, use func(*Fault)) {
 		return
 	}
 	acted := make(map[queue]bool)
-	for i := range f.pending {
-		p := &f.pending[i]
-		if q := (queue{p.Operation, p.Action == Delay}); match(p) && !acted[q] {
+	for _, p := range f.pending {
+		if q := (queue{p.Operation, p.Action == Delay}); p.Count > 0 && match(p) && !acted[q] {
 			acted[q] = true
 			use(p)
 			p.Count--
 		}
 	}
-	f.pending = slices.DeleteFunc(f.pending, func(p Fault) bool { return p.Count == 0 })
 }
 
 // refuse tells whether to close a new connection.
@@ -185,6 +184,7 @@ type effect struct {
 	bytes                     int
 	delay                     time.Duration
 	reason                    failing
+	of                        []*Fault
 }
 
 // failing are the operations that are to fail, and why; the reason under 0 is for all.
@@ -204,6 +204,24 @@ func (f *faults) take(items []kmip.RequestItem) effect {
 	return e
 }
 
+// settle is the effect as it is once the message has been run as far as these items. What was to befall others is given
+// back, for the next request that asks for them.
+func (f *faults) settle(e effect, ran []kmip.RequestItem) (settled effect) {
+	if e.of == nil {
+		return e
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, fault := range e.of {
+		if fault.asked(ran) {
+			settled.join(fault)
+		} else {
+			fault.Count++
+		}
+	}
+	return settled
+}
+
 // handshake is the effect of the faults that act on a new connection's handshake.
 func (f *faults) handshake() (e effect) {
 	f.consume(func(p *Fault) bool { return p.Action != Refuse && p.Operation == Handshake }, e.join)
@@ -217,6 +235,7 @@ func (f *Fault) asked(items []kmip.RequestItem) bool {
 
 // join adds one fault to the effect.
 func (e *effect) join(f *Fault) {
+	e.of = append(e.of, f)
 	switch f.Action {
 	case DropRequest:
 		e.dropRequest = true

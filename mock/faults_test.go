@@ -1,6 +1,7 @@
 package mock_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -87,4 +88,29 @@ func TestAFaultInABatchFailsItsItem(t *testing.T) {
 	require.NoError(t, connect(t, server.Client(), kmip.V1_4).Run(t.Context(), &b))
 	require.NoError(t, created.Err)
 	require.ErrorIs(t, activated.Err, kmip.OperationNotSupported)
+}
+
+// TestAFaultWaitsForItsOperation: one that a batch did not come to leaves the fault for the next.
+func TestAFaultWaitsForItsOperation(t *testing.T) {
+	for _, action := range []mock.Fault{
+		{Action: mock.Fail, Reason: kmip.GeneralFailure}, {Action: mock.DropResponse}, {Action: mock.Garbage}, {Action: mock.Truncate}, {Action: mock.Delay, Delay: time.Hour},
+	} {
+		server := start(t, mock.Config{})
+		action.Operation = kmip.OpGet
+		server.Inject(action)
+		c := connect(t, server.Client(), kmip.V1_4)
+		made := do(t, c, createAES())
+		var b kmip.Batch
+		activated, read := kmip.Add(&b, &kmip.Activate{UniqueIdentifier: "none"}), kmip.Add(&b, &kmip.Get{UniqueIdentifier: made.UniqueIdentifier})
+		require.NoError(t, c.Run(t.Context(), &b), "%+v", action)
+		require.ErrorIs(t, activated.Err, kmip.ItemNotFound)
+		require.ErrorIs(t, read.Err, kmip.ErrNotRun)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		_, err := kmip.Do(ctx, c, &kmip.Get{UniqueIdentifier: made.UniqueIdentifier})
+		cancel()
+		require.Error(t, err, "%+v", action)
+		if action.Action != mock.Delay { // which the server is still at
+			do(t, connect(t, server.Client(), kmip.V1_4), &kmip.Get{UniqueIdentifier: made.UniqueIdentifier})
+		}
+	}
 }

@@ -19,6 +19,7 @@ type session struct {
 	request  kmip.RequestMessage
 	response kmip.ResponseMessage
 	reply    []byte
+	ran      int // items of the message that the server came to
 }
 
 func newSession(s *Server, peer tls.ConnectionState) *session {
@@ -48,6 +49,7 @@ func (s *session) answer(msg []byte) (reply []byte, goOn bool) {
 		return nil, false
 	}
 	reply = s.handle(f.reason)
+	f = s.server.faults.settle(f, s.request.Items[:s.ran])
 	s.server.pause(f.delay)
 	if f.dropResponse {
 		return nil, false
@@ -93,6 +95,7 @@ func clampByte(n int32) int32 { return min(max(n, 0), 0xFF) }
 func (s *session) handle(fail failing) []byte {
 	h := &s.request.Header
 	now := time.Now()
+	s.ran = 0
 	err := s.server.acceptable(&s.request, now)
 	var client Identity
 	if err == nil {
@@ -103,6 +106,7 @@ func (s *session) handle(fail failing) []byte {
 	}
 	t := turn{server: s.server, store: &s.server.store, version: h.Version, client: client, now: now, ordered: h.Ordered, room: maxReply}
 	s.response.Items = t.run(&s.request, s.response.Items[:0], fail)
+	s.ran = len(s.response.Items)
 	if err := s.server.inv.write(&s.server.store); err != nil {
 		return s.refuse(h.Version, err)
 	}
