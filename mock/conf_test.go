@@ -55,7 +55,8 @@ func TestConfIsKept(t *testing.T) {
 	}{
 		"as it should be": {"127.0.0.1:1", mock.Config{}, "[kmip]\nhost=127.0.0.1\nport:1\n# mine\n", "[kmip]\nhost=127.0.0.1\nport:1\n# mine\n"},
 		"another port": {
-			"127.0.0.1:2", mock.Config{},
+			"127.0.0.1:2",
+			mock.Config{},
 			"[key_manager]\nport = 7\n\n[KMIP]\n#port = 3\nport = 1\ntimeout = 9\nhost = 127.0.0.1\n username = x\n\n[other]\nport = 5",
 			"[key_manager]\nport = 7\n\n[KMIP]\n#port = 3\nport = 2\ntimeout = 9\nhost = 127.0.0.1\n username = x\n\n[other]\nport = 5",
 		},
@@ -67,7 +68,8 @@ func TestConfIsKept(t *testing.T) {
 		"a user":              {"127.0.0.1:2", mock.Config{Users: users}, "[kmip]\nhost = 127.0.0.1\nport = 2\nusername = joe\n", "[kmip]\nhost = 127.0.0.1\nport = 2\nusername = fred\npassword = p\n"},
 		"no user any more":    {"127.0.0.1:2", mock.Config{}, "[kmip]\nhost = 127.0.0.1\nport = 2\nusername = joe\n", "[kmip]\nhost = 127.0.0.1\nport = 2\nusername = joe\n"},
 		"no Keystone any more": {
-			"127.0.0.1:2", mock.Config{},
+			"127.0.0.1:2",
+			mock.Config{},
 			"[kmip]\nmode = integrated\nhost = 127.0.0.1\nport = 2\n", "[kmip]\nmode = standalone\nhost = 127.0.0.1\nport = 2\n",
 		},
 		"another host": {"192.0.2.1:2", mock.Config{}, "[kmip]\nhost = 127.0.0.1\nport = 2\n", "[kmip]\nhost = 192.0.2.1\nport = 2\nserver_name = localhost\n"},

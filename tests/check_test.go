@@ -60,7 +60,7 @@ func TestCheckAlwaysHasAResult(t *testing.T) {
 			o = h.run(t, "", "check")
 			require.Equal(t, 2, o.status)
 			require.NotContains(t, o.stdout, `"error"`)
-			require.Contains(t, o.stdout, "\nFAIL  "+test.step)
+			require.Contains(t, o.stdout, "FAIL  "+test.step)
 			require.Contains(t, o.stdout, test.says)
 			require.NotContains(t, o.stdout, "ok    "+test.step)
 		})
@@ -75,7 +75,8 @@ func TestCheckForATerminal(t *testing.T) {
 	require.Zero(t, o.status, "%s", o.stdout)
 	at := 0
 	for _, line := range []string{
-		"      host = 127.0.0.1", "      password = ***", "      timeout = 30", "      username = nova", "ok    configuration: " + s.config + ", ", "ok    key file: ",
+		"ok    configuration: " + s.config + ", ",
+		"      host = 127.0.0.1", "      password = ***", "      timeout = 30", "      username = nova", "ok    key file: ",
 		"ok    certificate: CN=client, until ", "ok    name resolution: ", "ok    tcp: ", "ok    tls: ", "ok    kmip: ", "ok    credential: ", "ok    round trip: ",
 	} {
 		found := strings.Index(o.stdout[at:], line)

@@ -85,21 +85,28 @@ func (h *helper) report(ctx context.Context, roundTrip bool, out io.Writer) prot
 	return protocol.OK
 }
 
-// readable is what was found, for people: the options that have a text, and each step with what to do about it.
+// readable is what was found, for people: each step with what to do about it, and under the first, the configuration, the
+// options that have a text.
 func readable(c *protocol.Check) string {
 	var text strings.Builder
-	for _, option := range slices.Sorted(maps.Keys(c.Config)) {
-		if value := c.Config[option]; value != nil {
-			fmt.Fprintf(&text, "      %s = %s\n", option, *value)
-		}
-	}
-	for _, s := range c.Steps {
+	for i, s := range c.Steps {
 		text.WriteString(strings.TrimSuffix(fmt.Sprintf("%-5s %s: %s", verdict(s), s.Step, s.Detail), ": ") + "\n")
 		if s.Advice != "" {
 			text.WriteString("      " + s.Advice + "\n")
 		}
+		if i == 0 {
+			writeOptions(&text, c.Config)
+		}
 	}
 	return text.String()
+}
+
+func writeOptions(text *strings.Builder, config map[string]*string) {
+	for _, option := range slices.Sorted(maps.Keys(config)) {
+		if value := config[option]; value != nil {
+			fmt.Fprintf(text, "      %s = %s\n", option, strings.ReplaceAll(*value, "\n", "\n        "))
+		}
+	}
 }
 
 // verdict is what a reader looks for first.

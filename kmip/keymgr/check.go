@@ -66,7 +66,11 @@ func (i *Integrated) Check(ctx context.Context, who *protocol.Context, options *
 	defer theirs.Clear()
 	i.manager.client.As(&theirs)
 	defer i.manager.client.As(nil)
-	return i.manager.check(ctx, c.Context, options, credentialOf(&c)), nil
+	done := i.manager.check(ctx, c.Context, options, credentialOf(&c))
+	if c.lent && !done.OK {
+		i.identities.Forget(c.credential) // the next request gets another token, lest it was that
+	}
+	return done, nil
 }
 
 // credential is what is known of it before any server is asked.

@@ -207,6 +207,22 @@ func TestCheckOfTokens(t *testing.T) {
 	}
 }
 
+// TestCheckForgetsALentToken that may be why it fails.
+func TestCheckForgetsALentToken(t *testing.T) {
+	e := enter(t, mock.Config{}, nil)
+	e.door.err = kmip.AuthenticationNotSuccessful
+	c, err := e.Check(t.Context(), nil, &protocol.CheckOptions{})
+	require.NoError(t, err)
+	require.Contains(t, c.Steps[len(c.Steps)-1].Advice, "the server must ask the same Keystone")
+	require.Equal(t, []string{"map[]"}, e.forgot)
+
+	e.door.err = nil
+	c, err = e.Check(t.Context(), nil, &protocol.CheckOptions{})
+	require.NoError(t, err)
+	require.True(t, c.OK)
+	require.Len(t, e.forgot, 1)
+}
+
 // TestCheckOfATokenAndAPassword: KMIP 1.1 has no room for both.
 func TestCheckOfATokenAndAPassword(t *testing.T) {
 	e := enter(t, mock.Config{}, func(c *kmip.Config) {
