@@ -117,13 +117,11 @@ func (c *Client) runSingly(ctx context.Context, b *Batch, from int, placeholder 
 
 // retried sends the batch until there is a response, or no sense in sending it again.
 func (c *Client) retried(ctx context.Context, b *Batch) (*ResponseMessage, error) {
-	wait := c.config.RetryInterval
-	for attempt := 0; ; attempt++ {
+	for again := c.Attempts(); ; {
 		response, err := c.anywhere(ctx, b, func(ctx context.Context) (*ResponseMessage, error) { return c.negotiated(ctx, b) })
-		if err == nil || attempt >= c.config.MaxRetries || !b.repeatable(err) || sleep(ctx, wait) != nil {
+		if err == nil || !b.repeatable(err) || !again.Next(ctx) {
 			return response, err
 		}
-		wait *= 2
 	}
 }
 

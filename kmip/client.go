@@ -181,6 +181,25 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// Attempts are the further ones that something gets, as the configuration has it: so many, each after a pause that doubles.
+type Attempts struct {
+	left int
+	wait time.Duration
+}
+
+// Attempts are all of them again, for something that was tried once.
+func (c *Client) Attempts() *Attempts { return &Attempts{c.config.MaxRetries, c.config.RetryInterval} }
+
+// Next waits for the next attempt, and tells whether there is one.
+func (a *Attempts) Next(ctx context.Context) bool {
+	if a.left <= 0 || sleep(ctx, a.wait) != nil {
+		return false
+	}
+	a.left--
+	a.wait *= 2
+	return true
+}
+
 // exchange sends the batch once, in the version given or, where that is 0, in the one in use with the server that the
 // client then is connected to. It returns a response that fits the batch.
 func (c *Client) exchange(ctx context.Context, b *Batch, v Version) (*ResponseMessage, error) {

@@ -56,10 +56,7 @@ func (f *found) recorded(c protocol.Consumer) *kmip.Attribute {
 
 // AddConsumer records a consumer. One that is recorded already stays as it is.
 func (m *Manager) AddConsumer(ctx context.Context, who *protocol.Context, args *protocol.ChangeConsumer) (*protocol.Done, error) {
-	return m.changeConsumer(ctx, who, args.KeyID, func(ctx context.Context, f *found) error {
-		if f.recorded(args.Consumer) != nil {
-			return nil
-		}
+	return m.changeConsumer(ctx, who, args.KeyID, func(f *found) bool { return f.recorded(args.Consumer) != nil }, func(ctx context.Context, f *found) error {
 		_, err := kmip.Do(ctx, m.client, &kmip.AddAttribute{UniqueIdentifier: f.id, Attribute: consumerAttribute(args.Consumer)})
 		return err
 	})
@@ -68,36 +65,38 @@ func (m *Manager) AddConsumer(ctx context.Context, who *protocol.Context, args *
 // RemoveConsumer takes a consumer off the record. One that is not on it is not found.
 func (m *Manager) RemoveConsumer(ctx context.Context, who *protocol.Context, args *protocol.ChangeConsumer) (*protocol.Done, error) {
 	tried := false
-	return m.changeConsumer(ctx, who, args.KeyID, func(ctx context.Context, f *found) error {
+	return m.changeConsumer(ctx, who, args.KeyID, func(f *found) bool { return tried && f.recorded(args.Consumer) == nil }, func(ctx context.Context, f *found) error {
+		tried = true
 		a := f.recorded(args.Consumer)
-		switch {
-		case a == nil && tried: // by what was not answered
-			return nil
-		case a == nil:
+		if a == nil {
 			return &protocol.Error{Kind: protocol.NotFound, Reason: kmip.ItemNotFound.String(), Message: "the key has no such consumer"}
 		}
-		tried = true
 		_, err := kmip.Do(ctx, m.client, &kmip.DeleteAttribute{UniqueIdentifier: f.id, Current: a, Name: a.AttributeName, Index: a.Index})
 		return err
 	})
 }
 
-// changeConsumer reads the object and changes what is to be changed, and again where nobody knows whether that worked.
-func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, keyID string, change func(context.Context, *found) error) (*protocol.Done, error) {
+// changeConsumer reads the object and changes what is to be changed, unless that is done.
+func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, keyID string, done func(*found) bool, change func(context.Context, *found) error) (*protocol.Done, error) {
 	ctx, end := m.begin(ctx)
 	defer end()
-	var err error
-	for range maxLooks {
-		var f *found
-		if f, err = m.find(ctx, who, keyID, false); err != nil {
-			return nil, m.fail(err)
-		}
-		m.settle(f.id)
-		if err = change(ctx, f); !isLost(err) {
-			break
-		}
+	f, err := m.find(ctx, who, keyID, false)
+	if err != nil {
+		return nil, m.fail(err)
 	}
-	if errors.Is(err, kmip.OperationNotSupported) || errors.Is(err, kmip.InvalidMessage) { // of which PyKMIP's is the latter
+	if done(f) {
+		return &protocol.Done{}, nil
+	}
+	m.settle(f.id)
+	err = m.once(ctx, "the consumers of the key "+keyID+" may have been changed", func() error { return change(ctx, f) }, func() (bool, error) {
+		shown, err := m.find(ctx, who, keyID, false)
+		if err != nil {
+			return false, err
+		}
+		f = shown
+		return done(f), nil
+	})
+	if !isLost(err) && (errors.Is(err, kmip.OperationNotSupported) || errors.Is(err, kmip.InvalidMessage)) { // of which PyKMIP's is the latter
 		err = &protocol.Error{Kind: protocol.Unsupported, Message: "the server does not add or delete attributes, and these keep the consumers"}
 	}
 	if err != nil {

@@ -80,7 +80,8 @@ func (m *Manager) create(ctx context.Context, s *spec, d *description) (string, 
 		return identifier(kmip.Add(b, request), func(r *kmip.CreateResponse) string { return r.UniqueIdentifier })
 	})
 	if err != nil && s.isXTS() && isRefused(err) {
-		return m.generate(ctx, s, d)
+		id, again := m.generate(ctx, s, d)
+		return id, keepDoubt(again, err, mayExist(d.name))
 	}
 	return id, err
 }
@@ -131,7 +132,7 @@ type adder func(b *kmip.Batch, described kmip.Attributes) func() (string, error)
 func (m *Manager) make(ctx context.Context, d *description, activate bool, add adder) (keyID string, err error) {
 	var id string
 	var active error
-	err = m.once(ctx, d.name, func() error {
+	err = m.once(ctx, mayExist(d.name), func() error {
 		return m.fitting(&d.record, func() (err error) {
 			id, active, err = m.makeOnce(ctx, d, activate, add)
 			return err
@@ -144,7 +145,7 @@ func (m *Manager) make(ctx context.Context, d *description, activate bool, add a
 	if err != nil {
 		return "", err
 	}
-	m.settle(id)
+	m.made(id)
 	if activate {
 		err = m.ensureActive(ctx, id, d, active)
 	}
@@ -191,8 +192,8 @@ func (m *Manager) makeOnce(ctx context.Context, d *description, activate bool, a
 	if failed != nil && errors.Is(err, kmip.ErrNotRun) {
 		return "", nil, failed
 	}
-	if err == nil && !d.shownBy(shown) {
-		err = m.notShown()
+	if err == nil {
+		err = m.prove(ctx, id, d, shown, failed)
 	}
 	return id, activated.Err, err
 }
@@ -202,15 +203,38 @@ func showName(id string) *kmip.GetAttributes {
 	return &kmip.GetAttributes{UniqueIdentifier: id, Names: []kmip.AttributeName{{Tag: ttlv.TagName}}}
 }
 
-// shownBy tells whether what the server says it made is what this describes. An identifier alone could be anybody's: one in
-// an answer to an earlier request would have two volumes encrypted with one key.
-func (d *description) shownBy(r *kmip.Result[kmip.GetAttributesResponse]) bool {
-	return r.Err == nil && slices.Contains(r.Response.Attributes.Names(), d.name)
+// prove makes sure that what the server says it made is what was described. An identifier alone could be anybody's: one in
+// an answer to an earlier request would have two volumes encrypted with one key. A server that refuses to show Names may
+// find by them; one that does neither is believed. failed is what became of the message.
+func (m *Manager) prove(ctx context.Context, id string, d *description, shown *kmip.Result[kmip.GetAttributesResponse], failed error) error {
+	err := shown.Err
+	if errors.Is(err, kmip.ErrNotRun) && failed != nil {
+		err = failed
+	}
+	switch {
+	case err == nil && slices.Contains(shown.Response.Attributes.Names(), d.name):
+		return nil
+	case err == nil:
+		return m.notShown("it has others")
+	case isNotFound(err), !isResult(err) && !errors.Is(err, kmip.ErrNotRun):
+		return m.notShown(err.Error())
+	}
+	m.settle(id)
+	located, unseen := kmip.Do(ctx, m.client, locate(d.name))
+	switch {
+	case isResult(unseen):
+		return nil
+	case unseen != nil:
+		return m.notShown(err.Error() + ", and then " + unseen.Error())
+	case len(located.UniqueIdentifiers) > 0 && !slices.Contains(located.UniqueIdentifiers, id):
+		return m.notShown(err.Error() + ", and another has it")
+	}
+	return nil
 }
 
 // notShown is the error of an object that was perhaps made, but is not the one that the server gave the identifier of.
-func (m *Manager) notShown() error {
-	return &kmip.BadResponseError{Server: m.client.Server(), Err: errors.New("an object made without its Name"), MaybeExecuted: true}
+func (m *Manager) notShown(why string) error {
+	return &kmip.BadResponseError{Server: m.client.Server(), Err: errors.New("an object made without its Name: " + why), MaybeExecuted: true}
 }
 
 // isRefused tells the reasons by which servers refuse what an object should be.

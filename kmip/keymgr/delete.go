@@ -18,28 +18,51 @@ func (m *Manager) delete(ctx context.Context, who *protocol.Context, keyID strin
 			return lost
 		}
 	}
-	f, err := m.find(ctx, who, keyID, false)
+	f, err := m.findToDelete(ctx, who, keyID)
 	switch {
 	case err == nil:
+		return keepDoubt(m.deleteFound(ctx, who, keyID, force, f), lost, mayBeGone(keyID))
 	case isLost(lost) && isNotFound(err): // neither as an identifier nor as a Name, so what was not answered destroyed it
 		return nil
 	case isLost(lost):
-		return perhapsGone(lost, keyID)
-	default:
-		return err
+		return inDoubt(lost, nil, err, mayBeGone(keyID))
 	}
+	return err
+}
+
+// findToDelete finds an object as the caller sees it. But an administrator of one project who deletes another's is told that
+// it is forbidden, as Barbican tells: Cinder would take an object that is not found for one that is gone, and after any
+// other error it tries again as the service itself.
+func (m *Manager) findToDelete(ctx context.Context, who *protocol.Context, keyID string) (*found, error) {
+	f, err := m.find(ctx, who, keyID, false)
+	if !isNotFound(err) || !m.isolates(who) || who.IsAdmin == nil || !*who.IsAdmin {
+		return f, err
+	}
+	if _, err := m.find(ctx, nil, keyID, false); err != nil {
+		return nil, err
+	}
+	return nil, &protocol.Error{Kind: protocol.Forbidden, Message: "the key " + keyID + " is another project's"}
+}
+
+func (m *Manager) deleteFound(ctx context.Context, who *protocol.Context, keyID string, force bool, f *found) error {
 	if n := len(f.consumers); n > 0 && !force {
 		return invalid("the key has %d consumers; force deletes it all the same", n)
 	}
 	m.settle(f.id)
-	if err := m.destroy(ctx, f.id); err != nil || !f.twins {
-		return perhapsGone(err, keyID)
-	}
-	if err := m.delete(ctx, who, keyID, force); !isNotFound(err) { // or else a twin would be found in its place
+	err := m.destroy(ctx, f.id)
+	if isLost(err) {
+		return &doubtful{err, []string{mayBeGone(keyID)}}
+	} else if err != nil || !f.twins {
 		return err
+	}
+	if err := m.delete(ctx, who, keyID, force); err != nil && !isNotFound(err) { // or else a twin would be found in its place
+		return &doubtful{err, []string{mayBeGone(keyID)}}
 	}
 	return nil
 }
+
+// mayBeGone tells the operator which key may have been destroyed: its key id is the object's identifier or Name.
+func mayBeGone(keyID string) string { return "the key " + keyID + " may have been destroyed" }
 
 // destroy climbs the object's life, in one round trip: Destroy, and where the object is Active, Revoke and Destroy. An
 // object that some servers want revoked before it was ever Active can be revoked as compromised only.
@@ -52,40 +75,31 @@ func (m *Manager) destroy(ctx context.Context, id string) error {
 	if unknown != nil || state != kmip.PreActive { // so it is not for its state, and a mark that stays would be for nothing
 		return err
 	}
-	if m.climb(ctx, id, kmip.KeyCompromise) == nil {
+	compromised := m.climb(ctx, id, kmip.KeyCompromise)
+	if compromised == nil {
 		return nil
 	}
-	return err
+	return keepDoubt(err, compromised, "")
 }
 
 // climb sends Destroy, Revoke and Destroy until there is an answer. An object that is gone after an answer was lost was
-// destroyed by what was not answered.
+// destroyed by what was not answered. That a server refuses to do it again tells nothing: some refuse it of what is gone.
 func (m *Manager) climb(ctx context.Context, id string, why kmip.RevocationReasonCode) error {
-	lost := m.climbOnce(ctx, id, why)
-	if !isLost(lost) {
-		return lost
-	}
-	for i := 0; i < maxLooks && ctx.Err() == nil; i++ {
+	again := false
+	return m.once(ctx, "", func() error {
 		err := m.climbOnce(ctx, id, why)
-		if err == nil || isNotFound(err) {
+		if again && isNotFound(err) {
 			return nil
 		}
-		if isResult(err) {
-			return err
-		}
-	}
-	return lost
-}
-
-// perhapsGone tells the operator which key may have been destroyed, if nobody knows: its key id is the object's identifier
-// or Name.
-func perhapsGone(err error, keyID string) error {
-	if !isLost(err) {
+		again = true
 		return err
-	}
-	e := asError(err)
-	e.Message += "; the key " + keyID + " may have been destroyed"
-	return e
+	}, func() (bool, error) {
+		state, err := m.state(ctx, id)
+		if isResult(err) { // which does not keep anybody from trying again
+			return isNotFound(err), nil
+		}
+		return state == kmip.Destroyed || state == kmip.DestroyedCompromised, err
+	})
 }
 
 func (m *Manager) climbOnce(ctx context.Context, id string, why kmip.RevocationReasonCode) error {

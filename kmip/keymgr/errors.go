@@ -22,6 +22,36 @@ func (m *Manager) fail(err error) error {
 	return e
 }
 
+// doubtful is an error that leaves it open what was carried out. It says what may have been.
+type doubtful struct {
+	error
+	notes []string
+}
+
+func (d *doubtful) Unwrap() error { return d.error }
+
+// inDoubt is the error of something that nobody knows the outcome of: the first attempt got no answer, a further one may
+// have been refused, and what would tell could perhaps not be seen.
+func inDoubt(first, refused, unseen error, effect string) error {
+	d := &doubtful{error: first}
+	if refused != nil {
+		d = &doubtful{refused, []string{"an attempt before that: " + first.Error()}}
+	}
+	if unseen != nil {
+		d.notes = append(d.notes, "looking what came of it: "+unseen.Error())
+	}
+	d.notes = append(d.notes, effect)
+	return d
+}
+
+// keepDoubt is an error, or none, after another one that left something open.
+func keepDoubt(err, before error, effect string) error {
+	if err == nil || !isLost(before) {
+		return err
+	}
+	return &doubtful{err, []string{effect}}
+}
+
 // asError is the one place that maps what went wrong to a kind.
 func asError(err error) *protocol.Error {
 	var told *protocol.Error
@@ -30,7 +60,10 @@ func asError(err error) *protocol.Error {
 	var bad *kmip.BadResponseError
 	var versions *kmip.VersionError
 	var credentials *kmip.CredentialsError
+	var doubt *doubtful
 	switch {
+	case errors.As(err, &doubt):
+		return doubt.told()
 	case errors.As(err, &told):
 		return told
 	case errors.As(err, &versions): // before the refusal that it may wrap
@@ -46,6 +79,18 @@ func asError(err error) *protocol.Error {
 		return &protocol.Error{Kind: protocol.Config, Message: err.Error() + oneCredential, Server: credentials.Server}
 	}
 	return &protocol.Error{Kind: protocol.Internal, Message: err.Error()}
+}
+
+// told is the error with its notes behind it.
+func (d *doubtful) told() *protocol.Error {
+	e := asError(d.error)
+	e.MaybeExecuted = true
+	for _, note := range d.notes {
+		if note != "" {
+			e.Message += "; " + note
+		}
+	}
+	return e
 }
 
 // lostError is a conversation that broke. A handshake that cannot succeed is for the operator to mend.

@@ -131,7 +131,7 @@ func cmpErr(errs ...error) error {
 // which the key id was refused as an identifier.
 func (m *Manager) named(ctx context.Context, keyID string, value bool, refused error) (*found, error) {
 	var b kmip.Batch
-	located := kmip.Add(&b, &kmip.Locate{Attributes: kmip.Attributes{kmip.NameAttribute(keyID)}})
+	located := kmip.Add(&b, locate(keyID))
 	result := addRead(&b, "", value)
 	if err := m.client.Run(ctx, &b); err != nil {
 		return nil, err
@@ -147,6 +147,11 @@ func (m *Manager) named(ctx context.Context, keyID string, value bool, refused e
 		return f, nil
 	}
 	return m.oneOf(ctx, ids, keyID, value, refused)
+}
+
+// locate asks for the objects that have the Name.
+func locate(name string) *kmip.Locate {
+	return &kmip.Locate{Attributes: kmip.Attributes{kmip.NameAttribute(name)}}
 }
 
 // has tells whether the object has the key id as a Name.

@@ -33,7 +33,7 @@ func lie(t *testing.T, l liar, with ...keymgr.Config) *keymgr.Manager {
 	var wait sync.WaitGroup
 	wait.Go(func() { l.serve(listener, &wait) })
 	client := kmip.NewClient(kmip.Config{
-		Hosts: []string{listener.Addr().String()}, Version: kmip.V1_4, ConnectTimeout: 5 * time.Second,
+		Hosts: []string{listener.Addr().String()}, Version: kmip.V1_4, ConnectTimeout: 5 * time.Second, MaxRetries: 3, RetryInterval: time.Millisecond,
 		TLS: kmip.TLS{Certificate: pki.Client, Roots: pki.Roots, MinVersion: tls.VersionTLS13},
 	})
 	t.Cleanup(func() {
@@ -272,5 +272,47 @@ func TestLateAfterRefusal(t *testing.T) {
 		return refuses(m, kmip.ItemNotFound)
 	})
 	_, err := m.CreateKey(context.Background(), alice, &protocol.CreateKey{Algorithm: "AES", Length: 256})
-	require.ErrorContains(t, err, name.Load().(string))
+	inDoubt(t, err, kmip.ServerLimitExceeded, "under the Name "+name.Load().(string))
+	require.EqualValues(t, 2, creates.Load())
+}
+
+// TestStrangersIdentifier has a server answer a Create with another object's identifier, and not show that object's Names.
+// Where it tells in another way that the object is not the one made, it is not taken for it.
+func TestStrangersIdentifier(t *testing.T) {
+	for name, reply := range map[string]func(kmip.Payload) kmip.ResponseItem{
+		"another has the Name": func(p kmip.Payload) kmip.ResponseItem {
+			if _, ok := p.(*kmip.Locate); ok {
+				return kmip.ResponseItem{Payload: &kmip.LocateResponse{UniqueIdentifiers: []string{another}}}
+			}
+			return kmip.ResponseItem{Status: kmip.StatusFailed, Reason: kmip.PermissionDenied}
+		},
+		"it has another Name": func(p kmip.Payload) kmip.ResponseItem {
+			if _, ok := p.(*kmip.GetAttributes); ok {
+				return kmip.ResponseItem{Payload: &kmip.GetAttributesResponse{UniqueIdentifier: asked, Attributes: kmip.Attributes{kmip.NameAttribute(another)}}}
+			}
+			return kmip.ResponseItem{Payload: &kmip.LocateResponse{}}
+		},
+		"there is none": func(p kmip.Payload) kmip.ResponseItem {
+			if _, ok := p.(*kmip.GetAttributes); ok {
+				return kmip.ResponseItem{Status: kmip.StatusFailed, Reason: kmip.ItemNotFound}
+			}
+			return kmip.ResponseItem{Payload: &kmip.LocateResponse{}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := lie(t, func(m *kmip.RequestMessage) (items []kmip.ResponseItem) {
+				for _, item := range m.Items {
+					if _, ok := item.Payload.(*kmip.Create); ok {
+						items = append(items, kmip.ResponseItem{Payload: &kmip.CreateResponse{ObjectType: kmip.SymmetricKeyObject, UniqueIdentifier: asked}})
+					} else if items = append(items, reply(item.Payload)); items[len(items)-1].Status != kmip.StatusSuccess {
+						return items
+					}
+				}
+				return items
+			})
+			_, err := m.CreateKey(t.Context(), alice, &protocol.CreateKey{Algorithm: "AES", Length: 256})
+			require.ErrorContains(t, err, "the object may exist under the Name ")
+			require.True(t, err.(*protocol.Error).MaybeExecuted)
+		})
+	}
 }

@@ -3,63 +3,62 @@ package keymgr
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"kmip-keymgr/kmip"
 	"kmip-keymgr/ttlv"
 )
 
-// How often an outcome that is not known is looked into. The deadline ends it in any case.
-const maxLooks = 5
+// How often an activation is tried of which nobody knows the outcome. The deadline ends it in any case.
+const maxActivations = 5
 
-// once makes something, and where nobody knows whether that worked, looks for it: what is found is adopted, and what is
-// not is made again under the same Name. So nothing is made twice, and nothing that was made is lost. look tells whether
-// it is there.
-func (m *Manager) once(ctx context.Context, names string, try func() error, look func() (bool, error)) error {
-	defer func() { m.maker = m.client.Server() }()
-	lost := try()
-	if !isLost(lost) {
-		return lost
+// once changes something, and where nobody knows whether that worked, looks: what is there is adopted, and what is not is
+// tried again, as often as the client may. So nothing is made twice, and nothing that was made is lost. look tells whether
+// it is there. It looks at once, which is no further attempt, and after the pause before one, for what came through late.
+// effect is for an error that leaves it open: what may have come of it.
+func (m *Manager) once(ctx context.Context, effect string, try func() error, look func() (bool, error)) error {
+	first := try()
+	if !isLost(first) {
+		return first
 	}
-	var refused error
-	for i := 0; i < maxLooks && ctx.Err() == nil; i++ {
-		there, err := look()
+	var refused error // a further attempt: for what the first has taken, or for another reason
+	for again := m.client.Attempts(); ; {
+		there, unseen := look()
+		more := !there && again.Next(ctx)
+		if more && unseen == nil {
+			there, unseen = look()
+		}
 		switch {
-		case err != nil:
-			continue // the client has waited and tried again before it gave up
 		case there:
 			return nil
-		case refused != nil:
-			// Nothing has come through late, whose Name would be taken, but may yet.
-			return fmt.Errorf("%w; the first attempt may yet come through, under the Name %s", refused, names)
+		case !more, unseen == nil && refused != nil:
+			return inDoubt(first, refused, unseen, effect)
+		case unseen != nil:
+			continue // the client has waited and tried again before it gave up
 		}
-		if err = try(); err == nil {
+		err := try()
+		if err == nil {
 			return nil
 		}
-		if isResult(err) {
+		if refused = nil; isResult(err) {
 			refused = err
 		}
 	}
-	return perhapsMade(lost, names)
 }
 
 // isLost tells an outcome that nobody knows: the request may have been carried out, and there is no answer to tell.
 func isLost(err error) bool {
 	var lost *kmip.TransportError
 	var bad *kmip.BadResponseError
-	return errors.As(err, &lost) && lost.MaybeExecuted || errors.As(err, &bad) && bad.MaybeExecuted
+	var doubt *doubtful
+	return errors.As(err, &doubt) || errors.As(err, &lost) && lost.MaybeExecuted || errors.As(err, &bad) && bad.MaybeExecuted
 }
 
-// perhapsMade tells the operator under which Name to look for an object that may have been made.
-func perhapsMade(err error, names string) error {
-	e := asError(err)
-	e.Message += "; the object may exist under the Name " + names
-	return e
-}
+// mayExist tells the operator under which Name to look for an object that may have been made.
+func mayExist(names string) string { return "the object may exist under the Name " + names }
 
-// named is the server's identifier of the object that has the Name, "" where there is none.
+// identify is the server's identifier of the object that has the Name, "" where there is none.
 func (m *Manager) identify(ctx context.Context, name string) (string, error) {
-	located, err := kmip.Do(ctx, m.client, &kmip.Locate{Attributes: kmip.Attributes{kmip.NameAttribute(name)}})
+	located, err := kmip.Do(ctx, m.client, locate(name))
 	if err != nil {
 		return "", err
 	}
@@ -71,10 +70,16 @@ func (m *Manager) identify(ctx context.Context, name string) (string, error) {
 	return f.id, nil
 }
 
+// made notes which server made an object, and keeps the rest of the operation to it.
+func (m *Manager) made(id string) {
+	m.maker = m.client.Server()
+	m.settle(id)
+}
+
 // activate makes an object Active in a round trip of its own. One that is Active already is well.
 func (m *Manager) activate(ctx context.Context, id string) error {
 	var err error
-	for range maxLooks {
+	for range maxActivations {
 		if _, err = kmip.Do(ctx, m.client, &kmip.Activate{UniqueIdentifier: id}); err == nil {
 			return nil
 		}

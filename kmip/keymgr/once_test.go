@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -147,6 +148,16 @@ func TestUnknown(t *testing.T) {
 				_, err := b.DeleteKey(ctx, alice, &protocol.DeleteKey{KeyID: key.ID})
 				return err
 			}},
+			"add a consumer": {[]kmip.Operation{kmip.OpAddAttribute}, func(ctx context.Context, b *bench, key *protocol.Object) error {
+				_, err := b.AddConsumer(ctx, alice, consumer(key.ID))
+				return err
+			}},
+			"remove a consumer": {[]kmip.Operation{kmip.OpDeleteAttribute}, func(ctx context.Context, b *bench, key *protocol.Object) error {
+				_, err := b.AddConsumer(ctx, alice, consumer(key.ID))
+				require.NoError(b.t, err)
+				_, err = b.RemoveConsumer(ctx, alice, consumer(key.ID))
+				return err
+			}},
 			"delete by force": {[]kmip.Operation{kmip.OpDestroy, kmip.OpGetAttributes}, func(ctx context.Context, b *bench, key *protocol.Object) error {
 				_, err := b.DeleteKey(ctx, service, &protocol.DeleteKey{KeyID: key.ID, Force: true})
 				return err
@@ -154,7 +165,7 @@ func TestUnknown(t *testing.T) {
 		} {
 			t.Run(fmt.Sprintf("%s/decimal=%v/single=%v", name, server.DecimalIDs, server.NoBatches), func(t *testing.T) {
 				unknown(t, server, verb.do, append(lose(verb.lost[0]), mock.Fault{Action: mock.Refuse, Count: 1000}))
-				if name != "copy" || !server.DecimalIDs { // it begins with a Locate there
+				if len(verb.lost) > 1 && (name != "copy" || !server.DecimalIDs) { // it begins with a Locate there
 					unknown(t, server, verb.do, lose(verb.lost...))
 				}
 			})
@@ -182,13 +193,188 @@ func unknown(t *testing.T, server mock.Config, do func(context.Context, *bench, 
 	require.Equal(t, protocol.Unavailable, e.Kind)
 	require.True(t, e.MaybeExecuted, "%v", err)
 	require.Equal(t, b.server.Addr(), e.Server)
-	if faults[0].Operation == kmip.OpDestroy {
+	require.Contains(t, e.Message, "no answer from ")
+	switch faults[0].Operation {
+	case kmip.OpDestroy:
 		require.Contains(t, e.Message, "; the key "+key.ID+" may have been destroyed")
-	} else {
+	case kmip.OpAddAttribute, kmip.OpDeleteAttribute:
+		require.Contains(t, e.Message, "; the consumers of the key "+key.ID+" may have been changed")
+	default:
 		require.Regexp(t, "; the object may exist under the Name [0-9a-f-]{36}( or [0-9a-f-]{36})?$", e.Message)
 		for _, o := range b.server.Inventory() { // of a pair, both
 			require.True(t, o.Names[0] == key.ID || o.ID == key.ID || strings.Contains(e.Message, o.Names[0]), "%v", o)
 		}
+	}
+}
+
+func consumer(keyID string) *protocol.ChangeConsumer {
+	return &protocol.ChangeConsumer{KeyID: keyID, Consumer: protocol.Consumer{Service: "s", ResourceType: "t", ResourceID: "i"}}
+}
+
+// inDoubt requires an error that leaves it open what was done to what it names.
+func inDoubt(t *testing.T, err error, reason kmip.ResultReason, names string) {
+	t.Helper()
+	e, ok := err.(*protocol.Error)
+	require.True(t, ok, "%v", err)
+	require.True(t, e.MaybeExecuted, "%v", err)
+	require.Contains(t, e.Message, reason.String())
+	require.Contains(t, e.Message, names)
+}
+
+// TestRefusedAfterLost has the answer to a change get lost, and everything that is tried after it be refused, as some servers
+// refuse to destroy again what is destroyed. It is looked what came of the first, and where that does not tell, or tells that
+// it may yet come through, the refusal is not told as if nothing had been done.
+func TestRefusedAfterLost(t *testing.T) {
+	for _, reason := range []kmip.ResultReason{kmip.PermissionDenied, kmip.AuthenticationNotSuccessful, kmip.GeneralFailure} {
+		for _, server := range []mock.Config{{}, {DecimalIDs: true}, {NoBatches: true}} {
+			t.Run(fmt.Sprintf("%s/decimal=%v/single=%v", reason.String(), server.DecimalIDs, server.NoBatches), func(t *testing.T) {
+				settled := keymgr.Config{ProjectIsolation: true} // so that the first Destroy does it
+				b := start(t, setting{mock: server, keymgr: settled})
+				fail := func(lost mock.Action, operations ...kmip.Operation) {
+					b.server.Inject(mock.Fault{Operation: operations[0], Action: lost})
+					for _, o := range operations {
+						b.server.Inject(mock.Fault{Operation: o, Action: mock.Fail, Reason: reason, Count: 1000})
+					}
+				}
+				id, kept := b.create(alice, 256), b.create(alice, 256)
+				fail(mock.DropResponse, kmip.OpAddAttribute)
+				_, err := b.AddConsumer(t.Context(), alice, consumer(id))
+				require.NoError(t, err)
+				_, err = b.AddConsumer(t.Context(), alice, consumer(kept))
+				require.False(t, err.(*protocol.Error).MaybeExecuted, "nothing was lost")
+
+				fail(mock.DropResponse, kmip.OpDestroy)
+				b.force(alice, id)
+				require.Len(t, b.list(service), 1)
+				_, err = b.DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: kept, Force: true})
+				require.False(t, err.(*protocol.Error).MaybeExecuted, "nothing was lost")
+
+				b = start(t, setting{mock: server, keymgr: settled})
+				kept = b.create(alice, 256)
+				fail(mock.DropRequest, kmip.OpDestroy)
+				_, err = b.DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: kept})
+				inDoubt(t, err, reason, "the key "+kept+" may have been destroyed")
+
+				b = start(t, setting{mock: server, keymgr: settled})
+				forced := b.create(alice, 256)
+				fail(mock.DropResponse, kmip.OpDestroy, kmip.OpGetAttributes)
+				_, err = b.DeleteKey(t.Context(), service, &protocol.DeleteKey{KeyID: forced, Force: true})
+				if server.DecimalIDs { // where the identifier is not known without asking
+					return
+				}
+				inDoubt(t, err, reason, "the key "+forced+" may have been destroyed")
+			})
+		}
+	}
+}
+
+// TestConsumerRefusedAfterLost has a server take a change, not answer, and refuse everything from then on.
+func TestConsumerRefusedAfterLost(t *testing.T) {
+	var lost atomic.Bool
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		switch m.Items[0].Payload.(type) {
+		case *kmip.AddAttribute:
+			if !lost.Swap(true) {
+				return nil
+			}
+		case *kmip.GetAttributes:
+			if !lost.Load() {
+				return shows(m, asked, asked, "project-a")
+			}
+		}
+		return refuses(m, kmip.PermissionDenied)
+	})
+	_, err := m.AddConsumer(t.Context(), alice, consumer(asked))
+	inDoubt(t, err, kmip.PermissionDenied, "the consumers of the key "+asked+" may have been changed")
+	require.ErrorContains(t, err, "kmip: bad response from ")
+}
+
+// TestNamesNotShown has a server refuse to show the Name of what it just made, for some time or for ever. That is no reason to
+// disbelieve it, unless it says that there is no such object; and whatever an error leaves behind it names.
+func TestNamesNotShown(t *testing.T) {
+	ctx := context.Background()
+	for verb, make := range map[string]func(b *bench) error{
+		"create": func(b *bench) error {
+			_, err := b.CreateKey(ctx, alice, &protocol.CreateKey{Algorithm: "AES", Length: 256})
+			return err
+		},
+		"store": func(b *bench) error {
+			_, err := b.StoreKey(ctx, alice, &protocol.StoreKey{Object: passphrase()})
+			return err
+		},
+		"pair": func(b *bench) error {
+			_, err := b.CreateKeyPair(ctx, alice, &protocol.CreateKey{Algorithm: "EC", Length: 256})
+			return err
+		},
+	} {
+		for _, reason := range []kmip.ResultReason{
+			kmip.PermissionDenied, kmip.ItemNotFound, kmip.OperationNotSupported, kmip.GeneralFailure, kmip.AuthenticationNotSuccessful, kmip.InvalidField,
+		} {
+			for _, count := range []int{1, 2, 1000} {
+				servers := []mock.Config{{}, {DecimalIDs: true}, {NoBatches: true}}
+				if reason != kmip.ItemNotFound && reason != kmip.PermissionDenied {
+					servers = servers[:1]
+				}
+				for _, server := range servers {
+					for _, activate := range []bool{true, false} {
+						t.Run(fmt.Sprintf("%s/%s:%d/decimal=%v/single=%v/activate=%v", verb, reason.String(), count, server.DecimalIDs, server.NoBatches, activate), func(t *testing.T) {
+							t.Parallel()
+							b := start(t, setting{mock: server, keymgr: keymgr.Config{Activate: activate}})
+							b.server.Inject(mock.Fault{Operation: kmip.OpGetAttributes, Action: mock.Fail, Reason: reason, Count: count})
+							err := make(b)
+							left := b.server.Inventory()
+							if reason != kmip.ItemNotFound || count == 1 {
+								require.NoError(t, err)
+							}
+							if err == nil {
+								require.Len(t, left, map[string]int{"create": 1, "store": 1, "pair": 2}[verb])
+								return
+							}
+							for _, o := range left {
+								inDoubt(t, err, reason, o.Names[0])
+							}
+						})
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestAttempts counts the further attempts at what was lost, and their pauses. A look at what came of one is none.
+func TestAttempts(t *testing.T) {
+	const pause = 10 * time.Millisecond
+	try := func(t *testing.T, retries int, fault mock.Fault) (time.Duration, error) {
+		t.Helper()
+		b := start(t, setting{})
+		config := b.server.Client()
+		config.MaxRetries, config.RetryInterval = retries, pause
+		client := kmip.NewClient(config)
+		defer client.Close()
+		m := keymgr.New(client, keymgr.Config{Activate: true, Timeout: 10 * time.Second})
+		b.server.Inject(fault)
+		begin := time.Now()
+		_, err := m.CreateKey(t.Context(), nil, &protocol.CreateKey{Algorithm: "AES", Length: 256})
+		if err == nil {
+			require.Len(t, b.server.Inventory(), 1)
+		} else {
+			require.Empty(t, b.server.Inventory())
+		}
+		return time.Since(begin), err
+	}
+	for retries := range 4 {
+		pauses := pause * (1<<retries - 1)
+		took, err := try(t, retries, mock.Fault{Operation: kmip.OpCreate, Action: mock.DropRequest, Count: max(1, retries)})
+		if retries > 0 {
+			require.NoError(t, err)
+			require.GreaterOrEqual(t, took, pauses)
+		}
+		took, err = try(t, retries, mock.Fault{Operation: kmip.OpCreate, Action: mock.DropRequest, Count: retries + 1})
+		require.ErrorContains(t, err, "; the object may exist under the Name ")
+		require.True(t, err.(*protocol.Error).MaybeExecuted)
+		require.GreaterOrEqual(t, took, pauses)
+		_, err = try(t, retries, mock.Fault{Operation: kmip.OpCreate, Action: mock.DropResponse})
+		require.NoError(t, err, "one look finds what was made")
 	}
 }
 

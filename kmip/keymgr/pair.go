@@ -17,9 +17,9 @@ func (m *Manager) CreateKeyPair(ctx context.Context, who *protocol.Context, args
 	}
 	private, public := m.describe(who, args.Name, args.Expiration), m.describe(who, args.Name, args.Expiration)
 	var made *kmip.CreateKeyPairResponse
-	err = m.once(ctx, private.names(public), func() error {
+	err = m.once(ctx, mayExist(private.names(public)), func() error {
 		return m.fitting(&private.record, func() (err error) { // the public key's record says the same
-			made, err = kmip.Do(ctx, m.client, m.pairRequest(s, private, public))
+			made, err = m.makePair(ctx, m.pairRequest(s, private, public), private, public)
 			return err
 		})
 	}, func() (there bool, err error) {
@@ -29,31 +29,24 @@ func (m *Manager) CreateKeyPair(ctx context.Context, who *protocol.Context, args
 	if err != nil {
 		return nil, m.fail(err)
 	}
-	m.settle(made.Private)
-	if made, err = m.shownPair(ctx, made, private, public); err != nil {
-		return nil, m.fail(err)
-	}
+	m.made(made.Private)
 	if err := m.activatePair(ctx, made, private, public); err != nil {
 		return nil, m.fail(err)
 	}
 	return &protocol.KeyPair{PrivateKeyID: private.keyID(made.Private), PublicKeyID: public.keyID(made.Public)}, nil
 }
 
-// shownPair makes sure that a pair is the one described, and looks for that if it is not.
-func (m *Manager) shownPair(ctx context.Context, made *kmip.CreateKeyPairResponse, private, public *description) (*kmip.CreateKeyPairResponse, error) {
+// makePair makes a pair, and makes sure that it is the one described.
+func (m *Manager) makePair(ctx context.Context, request *kmip.CreateKeyPair, private, public *description) (*kmip.CreateKeyPairResponse, error) {
+	made, err := kmip.Do(ctx, m.client, request)
+	if err != nil {
+		return nil, err
+	}
+	m.settle(made.Private)
 	b := kmip.Batch{Continue: true}
 	first, second := kmip.Add(&b, showName(made.Private)), kmip.Add(&b, showName(made.Public))
-	if err := m.client.Run(ctx, &b); err == nil && private.shownBy(first) && public.shownBy(second) {
-		return made, nil
-	}
-	found, err := m.identifyPair(ctx, private, public)
-	if err == nil && found == nil {
-		err = m.notShown()
-	}
-	if err != nil {
-		return nil, perhapsMade(err, private.names(public))
-	}
-	return found, nil
+	failed := m.client.Run(ctx, &b)
+	return made, cmpErr(m.prove(ctx, made.Private, private, first, failed), m.prove(ctx, made.Public, public, second, failed))
 }
 
 // names are those of both halves.
