@@ -15,6 +15,7 @@ type Context struct {
 	ServiceToken    secret.Bytes
 	UserID          string
 	ProjectID       string
+	EmptyProject    string // the name of the field that gives an empty text for a project, where none gives one
 	DomainID        string
 	IsAdmin         *bool
 	Roles           []string
@@ -40,7 +41,7 @@ func (c *Context) Clear() {
 }
 
 func (c *Context) decode(d *decoder) {
-	var old oldNames
+	old := oldNames{empty: &c.EmptyProject}
 	d.object(func(name []byte) {
 		if !c.decodeWho(d, name) && !c.decodeRest(d, name) && !old.decode(d, name) {
 			d.skip()
@@ -48,6 +49,9 @@ func (c *Context) decode(d *decoder) {
 	})
 	c.UserID = cmp.Or(c.UserID, old.user)
 	c.ProjectID = cmp.Or(c.ProjectID, old.project, old.tenant)
+	if c.ProjectID != "" {
+		c.EmptyProject = ""
+	}
 	c.DomainID = cmp.Or(c.DomainID, old.domain)
 	c.UserDomainID = cmp.Or(c.UserDomainID, old.userDomain)
 	c.ProjectDomainID = cmp.Or(c.ProjectDomainID, old.projectDomain)
@@ -59,7 +63,7 @@ func (c *Context) decodeWho(d *decoder, name []byte) bool {
 	case "user_id":
 		d.string(&c.UserID)
 	case "project_id":
-		d.string(&c.ProjectID)
+		decodeProject(d, name, &c.ProjectID, &c.EmptyProject)
 	case "domain_id":
 		d.string(&c.DomainID)
 	case "user_domain_id":
@@ -78,6 +82,14 @@ func (c *Context) decodeWho(d *decoder, name []byte) bool {
 		return false
 	}
 	return true
+}
+
+// decodeProject notes the field where the text is empty, which is not the same as none.
+func decodeProject(d *decoder, name []byte, project, empty *string) {
+	given := d.next() == '"'
+	if d.string(project); given && *project == "" {
+		*empty = string(name)
+	}
 }
 
 func (c *Context) decodeAdmin(d *decoder) {
@@ -117,16 +129,20 @@ func (c *Context) decodeRest(d *decoder, name []byte) bool {
 }
 
 // oldNames are fields of Context under the names they had before, which services still write.
-type oldNames struct{ user, project, tenant, domain, userDomain, projectDomain string }
+type oldNames struct {
+	user, project, tenant, domain, userDomain, projectDomain string
+
+	empty *string // see Context.EmptyProject
+}
 
 func (o *oldNames) decode(d *decoder, name []byte) bool {
 	switch string(name) {
 	case "user":
 		d.string(&o.user)
 	case "project":
-		d.string(&o.project)
+		decodeProject(d, name, &o.project, o.empty)
 	case "tenant":
-		d.string(&o.tenant)
+		decodeProject(d, name, &o.tenant, o.empty)
 	case "domain":
 		d.string(&o.domain)
 	case "user_domain":

@@ -31,7 +31,7 @@ func (r *realm) services(t *testing.T) {
 		authToken := r.identity(t, "keystone_authtoken", r.cinder)
 		flows := r.program(t, site, "cinder_flows.py", []args{alice, bob, late},
 			r.files(t, "exec", authToken), r.files(t, "session", authToken))
-		require.Len(t, flows, 2*3)
+		require.Len(t, flows, 2*4)
 	})
 	t.Run("nova", func(t *testing.T) {
 		nova := r.ks.NewUser(t, "service")

@@ -46,6 +46,9 @@ func shown() []kmip.AttributeName {
 // find reads the object with that key id: by the server's identifier, or else by the Name. It is not found where it is
 // destroyed or belongs to a project that the caller may not see.
 func (m *Manager) find(ctx context.Context, who *protocol.Context, keyID string, value bool) (*found, error) {
+	if err := m.admit(who); err != nil {
+		return nil, err
+	}
 	f, err := m.read(ctx, keyID, value)
 	if f == nil && mayHaveOtherID(err) {
 		f, err = m.named(ctx, keyID, value, err)
@@ -80,7 +83,20 @@ func (m *Manager) visible(who *protocol.Context, f *found) bool {
 
 // isolates tells whether the caller is kept to one project's objects.
 func (m *Manager) isolates(who *protocol.Context) bool {
-	return m.config.ProjectIsolation && who != nil && who.ProjectID != ""
+	return m.config.ProjectIsolation && who != nil && (who.ProjectID != "" || who.EmptyProject != "" && isSomebody(who))
+}
+
+// isSomebody tells whether the context says or proves who asks.
+func isSomebody(who *protocol.Context) bool {
+	return who.UserID != "" || len(who.AuthToken)+len(who.ServiceToken)+len(who.Castellan) > 0
+}
+
+// admit refuses somebody whose project is an empty text. That is not none, which only the service itself has: it sees all.
+func (m *Manager) admit(who *protocol.Context) error {
+	if m.isolates(who) && who.ProjectID == "" {
+		return invalid("context.%s: must not be empty where a user or a token is given: null is for no project", who.EmptyProject)
+	}
+	return nil
 }
 
 // read reads an object by the server's identifier, in one round trip.

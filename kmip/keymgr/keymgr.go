@@ -12,7 +12,7 @@
 // An object records who asked for it as Application Specific Information: openstack-project-id, openstack-user-id,
 // openstack-request-id, and openstack-name, Castellan's name for it, which need not be unique. In standalone mode with project isolation, a caller with a project sees the objects of that project and no
 // others; a caller without one is the service itself and sees all. An object of another project is not found, in the
-// same words as one that does not exist.
+// same words as one that does not exist; but an administrator who deletes one is forbidden to.
 package keymgr
 
 import (
@@ -72,7 +72,7 @@ func (m *Manager) CreateKey(ctx context.Context, who *protocol.Context, args *pr
 	ctx, end := m.begin(ctx)
 	defer end()
 	spec, err := newSpec(args.Algorithm, args.Length)
-	if err != nil {
+	if err := cmpErr(m.admit(who), err); err != nil {
 		return nil, err
 	}
 	id, err := m.create(ctx, spec, m.describe(who, args.Name, args.Expiration))
@@ -83,6 +83,9 @@ func (m *Manager) CreateKey(ctx context.Context, who *protocol.Context, args *pr
 func (m *Manager) StoreKey(ctx context.Context, who *protocol.Context, args *protocol.StoreKey) (*protocol.KeyID, error) {
 	ctx, end := m.begin(ctx)
 	defer end()
+	if err := m.admit(who); err != nil {
+		return nil, err
+	}
 	id, err := m.store(ctx, args.Object, m.describe(who, args.Object.Name, args.Expiration))
 	return keyID(id), m.fail(err)
 }

@@ -292,6 +292,68 @@ func TestProjects(t *testing.T) {
 	}
 }
 
+// TestEmptyProject has callers whose project is an empty text: no operation takes somebody for the service itself.
+func TestEmptyProject(t *testing.T) {
+	b := start(t, setting{keymgr: isolating()})
+	ctx := context.Background()
+	id, absent := b.create(alice, 256), protocol.NewUUID()
+	for name, who := range map[string]*protocol.Context{
+		"user": {EmptyProject: "project_id", UserID: "u"}, "token": {EmptyProject: "tenant", AuthToken: secret.Bytes("t")},
+		"service token": {EmptyProject: "project", ServiceToken: secret.Bytes("t")}, "castellan": {EmptyProject: "project_id", Castellan: secret.Bytes("{}")},
+	} {
+		before := b.server.Requests()
+		_, created := b.CreateKey(ctx, who, &protocol.CreateKey{Algorithm: "AES", Length: 256})
+		_, paired := b.CreateKeyPair(ctx, who, &protocol.CreateKey{Algorithm: "EC", Length: 256})
+		_, stored := b.StoreKey(ctx, who, &protocol.StoreKey{Object: passphrase()})
+		_, got := b.GetKey(ctx, who, &protocol.GetKey{KeyID: id})
+		_, missed := b.GetKey(ctx, who, &protocol.GetKey{KeyID: absent})
+		_, copied := b.CopyKey(ctx, who, &protocol.CopyKey{KeyID: id})
+		_, deleted := b.DeleteKey(ctx, who, &protocol.DeleteKey{KeyID: id, Force: true})
+		_, listed := b.ListKeys(ctx, who, &protocol.ListKeys{})
+		_, added := b.AddConsumer(ctx, who, consumer(id))
+		_, removed := b.RemoveConsumer(ctx, who, consumer(id))
+		for _, err := range []error{created, paired, stored, got, missed, copied, deleted, listed, added, removed} {
+			require.Equal(t, protocol.InvalidRequest, kind(err), name)
+			require.ErrorContains(t, err, "context."+who.EmptyProject+":")
+		}
+		require.Equal(t, before, b.server.Requests(), "nothing is sent")
+	}
+	require.Len(t, b.list(&protocol.Context{EmptyProject: "project_id"}), 1, "nobody at all is the service itself")
+	b = start(t, setting{keymgr: keymgr.Config{}})
+	b.create(&protocol.Context{EmptyProject: "project_id", UserID: "u"}, 256)
+}
+
+// TestAdministratorDeletes has an administrator of one project delete another's key: what is forbidden to him is not told to
+// be gone, which it would stay undeleted for. Everything else tells him no more than others.
+func TestAdministratorDeletes(t *testing.T) {
+	for _, decimal := range []bool{false, true} {
+		b := start(t, setting{mock: mock.Config{DecimalIDs: decimal}, keymgr: isolating()})
+		ctx := context.Background()
+		yes, no := true, false
+		admin := &protocol.Context{ProjectID: "project-b", UserID: "root", IsAdmin: &yes}
+		hers, nobodys, own := b.create(alice, 256), b.create(service, 256), b.create(admin, 256)
+		for _, id := range []string{hers, nobodys} {
+			_, err := b.DeleteKey(ctx, admin, &protocol.DeleteKey{KeyID: id, Force: true})
+			require.Equal(t, protocol.Forbidden, kind(err))
+			require.ErrorContains(t, err, "another project's")
+			_, err = b.DeleteKey(ctx, &protocol.Context{ProjectID: "project-b", IsAdmin: &no}, &protocol.DeleteKey{KeyID: id})
+			require.Equal(t, protocol.NotFound, kind(err))
+			_, err = b.GetKey(ctx, admin, &protocol.GetKey{KeyID: id})
+			require.Equal(t, protocol.NotFound, kind(err))
+			_, err = b.AddConsumer(ctx, admin, consumer(id))
+			require.Equal(t, protocol.NotFound, kind(err))
+		}
+		require.Len(t, b.list(admin), 1)
+		_, err := b.DeleteKey(ctx, admin, &protocol.DeleteKey{KeyID: protocol.NewUUID()})
+		require.Equal(t, protocol.NotFound, kind(err))
+		b.delete(admin, own)
+		b.delete(&protocol.Context{IsAdmin: &yes}, hers)
+		_, err = b.DeleteKey(ctx, admin, &protocol.DeleteKey{KeyID: hers})
+		require.Equal(t, protocol.NotFound, kind(err))
+		require.Len(t, b.list(service), 1)
+	}
+}
+
 // TestRefusedDelete has a server that lets this client destroy nothing. A key that lives on is not marked as compromised.
 func TestRefusedDelete(t *testing.T) {
 	for _, force := range []bool{false, true} {

@@ -18,6 +18,9 @@ const listBatch = 50
 func (m *Manager) ListKeys(ctx context.Context, who *protocol.Context, args *protocol.ListKeys) (*protocol.KeyList, error) {
 	ctx, end := m.begin(ctx)
 	defer end()
+	if err := m.admit(who); err != nil {
+		return nil, err
+	}
 	located, err := m.locateAll(ctx, filter(args.ObjectType))
 	if err != nil {
 		return nil, m.fail(err)

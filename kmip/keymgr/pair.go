@@ -12,7 +12,7 @@ func (m *Manager) CreateKeyPair(ctx context.Context, who *protocol.Context, args
 	ctx, end := m.begin(ctx)
 	defer end()
 	s, err := newSpec(args.Algorithm, args.Length)
-	if err != nil {
+	if err := cmpErr(m.admit(who), err); err != nil {
 		return nil, err
 	}
 	private, public := m.describe(who, args.Name, args.Expiration), m.describe(who, args.Name, args.Expiration)

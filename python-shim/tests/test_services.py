@@ -43,7 +43,7 @@ def test_cinder(peer):
     confs = [peer.write_conf('cinder', mode, more=SERVICE)
              for mode in ('exec', 'session')]
     done = conftest.run_program('cinder_flows.py', *confs, told=USERS)
-    assert len(done) == 6
+    assert len(done) == 8
 
 
 def test_nova(peer):

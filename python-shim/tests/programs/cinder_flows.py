@@ -118,6 +118,27 @@ def delete_as_the_service(manager, alice, bob, _late):
     assert is_gone(manager, theirs, alice, bob)
 
 
+def delete_as_an_administrator(manager, alice, bob, _late):
+    """An administrator deletes a volume of another project's.
+
+    What is forbidden to him is not gone: Cinder deletes it as the service
+    itself, which may in standalone mode. Other keys he is not told of.
+    """
+    if CONF.kmip.mode == 'integrated':
+        return
+    admin = context.RequestContext.from_dict(
+        dict(bob.to_dict(), is_admin=True))
+    key_id = create(alice, manager)
+    try:
+        manager.get(admin, key_id)
+        raise AssertionError('the key of another project')
+    except exception.ManagedObjectNotFoundError:
+        pass
+    volume_utils.delete_encryption_key(admin, manager, key_id)
+    assert is_gone(manager, key_id, alice, bob, admin)
+    volume_utils.delete_encryption_key(admin, manager, key_id)
+
+
 def transfer_volume(manager, alice, bob, _late):
     volume = mock.Mock(id=str(uuid.uuid4()))
     volume.encryption_key_id = create(alice, manager)
@@ -151,7 +172,8 @@ def main():
     for files in sys.argv[1:]:
         CONF(['--config-file=' + path for path in files.split(':')],
              project='cinder')
-        for flow in volume_key, delete_as_the_service, transfer_volume:
+        for flow in (volume_key, delete_as_the_service,
+                     delete_as_an_administrator, transfer_volume):
             with mock.patch.object(volume_types, 'is_encrypted',
                                    return_value=True), \
                     mock.patch.object(volume_types,
