@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"syscall"
 	"time"
 
 	"kmip-keymgr/ttlv"
@@ -299,10 +300,14 @@ func inWords(ctx context.Context, err error) error {
 			return cause
 		}
 		return errLate
-	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+	case isClosed(err):
 		return closedError{err}
 	}
 	return err
+}
+
+func isClosed(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // timeoutError says how long was waited. It is a [context.DeadlineExceeded].

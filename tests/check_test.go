@@ -116,6 +116,26 @@ func TestAVersionThatIsNotSpoken(t *testing.T) {
 	}
 }
 
+// TestCheckAtPyKMIP has a real server that does not know the OpenStack credential, and says so in words about the message.
+func TestCheckAtPyKMIP(t *testing.T) {
+	h := helper{configs: []string{startPyKMIP(t, ecKey(t)).config}}
+	o := h.run(t, "", "check", "--round-trip")
+	require.Zero(t, o.status, "%s", o.stdout)
+	for _, version := range []string{"auto", "1.4"} {
+		asking := h.with(t, "mode = integrated", "kmip_version = "+version)
+		asking.context = args{"auth_token": "token"}
+		o = asking.run(t, asking.request(t, "check", nil))
+		var c checked
+		require.NoError(t, json.Unmarshal([]byte(o.stdout), &c))
+		last := c.Result.Steps[len(c.Result.Steps)-1]
+		require.Equal(t, "credential", last.Step, "%s", o.stdout)
+		require.Contains(t, last.Advice, "mode in [kmip] must be standalone")
+	}
+	o = h.with(t, "kmip_version = 2.1").run(t, "", "check")
+	require.Contains(t, o.stdout, "FAIL  kmip: ")
+	require.Contains(t, o.stdout, "kmip_version in [kmip] must be one that the server speaks")
+}
+
 // TestWhatCannotBeSaid is no success, since nobody has seen it.
 func TestWhatCannotBeSaid(t *testing.T) {
 	s := startMock(t)

@@ -258,7 +258,7 @@ func merge(name string, i int, journeys []*journey) protocol.Step {
 			good = append(good, host+": "+l.detail)
 			continue
 		}
-		bad = append(bad, host+": "+describe(l.err))
+		bad = append(bad, host+": "+strings.TrimPrefix(describe(l.err), host+" "))
 		if len(journeys) > 1 {
 			l.advice = host + ": " + l.advice
 		}
