@@ -306,8 +306,8 @@ func TestDeadlines(t *testing.T) {
 		return context.WithTimeout(t.Context(), 50*time.Millisecond)
 	}
 	for name, change := range map[string]func(*Config){
-		"no answer in time":                       nil,
-		"no answer within connect_timeout (50ms)": func(c *Config) { c.ConnectTimeout, c.MaxRetries = 50*time.Millisecond, 0 },
+		"no answer in time":                         nil,
+		"no answer within connect_timeout (0.05 s)": func(c *Config) { c.ConnectTimeout, c.MaxRetries = 50*time.Millisecond, 0 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := soon(t), context.CancelFunc(func() {})

@@ -73,7 +73,7 @@ func (c *Config) dial(ctx context.Context, address string, by time.Time) (*tls.C
 
 // attempt bounds one connection.
 func (c *Config) attempt(ctx context.Context, by time.Time) (context.Context, context.CancelFunc) {
-	end, cause := time.Now().Add(c.ConnectTimeout), timeoutError(fmt.Sprintf("no answer within connect_timeout (%v)", c.ConnectTimeout))
+	end, cause := time.Now().Add(c.ConnectTimeout), timeoutError(fmt.Sprintf("no answer within connect_timeout (%g s)", c.ConnectTimeout.Seconds()))
 	if !by.IsZero() && by.Before(end) {
 		end, cause = by, errLate
 	}

@@ -41,7 +41,7 @@
 //	server          the server that was asked, host:port, or null
 //
 // Beside a result stands the server that gave it, where the configuration has several to choose from; where it has one, the
-// member is left out.
+// member is left out. The steps of check name their servers themselves.
 //
 // # Operations
 //

@@ -120,7 +120,7 @@ func TestWhatCheckSays(t *testing.T) {
 	}{
 		"no such name":       {mock.Config{}, at("kms.invalid:1"), "name resolution", "no such host", "correct host"},
 		"nobody listens":     {mock.Config{}, at(port(t, nil)), "tcp", "connection refused", "nothing listens there"},
-		"nobody speaks":      {mock.Config{}, at(port(t, mute)), "tls", "no answer within connect_timeout (300ms)", "does not speak TLS"},
+		"nobody speaks":      {mock.Config{}, at(port(t, mute)), "tls", "no answer within connect_timeout (0.3 s)", "does not speak TLS"},
 		"hung up":            {mock.Config{}, at(port(t, func(net.Conn) {})), "tls", "the server closed the connection", "hang up without a word"},
 		"no TLS":             {mock.Config{}, at(port(t, func(c net.Conn) { _, _ = io.WriteString(c, "220 mail\r\n"); mute(c) })), "tls", "does not look like", "port in [kmip]"},
 		"another CA":         {mock.Config{}, func(c *kmip.Config) { c.TLS.Roots = foreign.Roots }, "tls", "unknown authority", "ca_certs"},
