@@ -206,12 +206,13 @@ func (i *Integrated) RemoveConsumer(ctx context.Context, who *protocol.Context, 
 // Words about what may be wrong where a server refuses a message as a whole.
 const (
 	notUnderstood = "; if the server does not know the OpenStack credential, mode in [kmip] must be standalone"
+	refusedOrNot  = "; the server refuses this OpenStack credential, or knows none: check tells which"
 	oneCredential = "; in KMIP 1.0 and 1.1, which carry one credential, username and password leave no room for OpenStack's"
 )
 
 // blameCredential adds to the refusal of a whole message that the credential may be why: a server that does not know it
-// answers in one of several ways. One that says that the caller is not who he says knows it well, and to tell an operator to
-// do without would leave nobody to ask about an expired token.
+// answers in one of several ways. One that says that the caller is not who he says mostly knows it well, and to tell an
+// operator to do without would leave nobody to ask about an expired token.
 func (m *Manager) blameCredential(e *protocol.Error, err error) {
 	var refused *kmip.ResultError
 	if !m.integrated || !errors.As(err, &refused) || (refused.Operation != 0 && refused.Reason != kmip.InvalidMessage) {
@@ -221,5 +222,7 @@ func (m *Manager) blameCredential(e *protocol.Error, err error) {
 	case kmip.InvalidMessage, kmip.InvalidField, kmip.FeatureNotSupported, kmip.UnknownTag, kmip.UnknownEnumeration, kmip.GeneralFailure:
 		e.Kind = protocol.Config
 		e.Message += notUnderstood + oneCredential
+	case kmip.AuthenticationNotSuccessful:
+		e.Message += refusedOrNot
 	}
 }
