@@ -67,6 +67,13 @@ func (c *Client) meet(server string) {
 	c.server, c.version, c.settled, c.single, c.writes = server, c.versions()[0], false, false, false
 }
 
+// turn begins with a server, unless it is the one of which something is known.
+func (c *Client) turn(server string) {
+	if server != c.server {
+		c.meet(server)
+	}
+}
+
 // As makes every request carry this credential beside the configured ones, until the next call; nil is for none. The
 // credential stays the caller's, to clear when it is not needed any more.
 func (c *Client) As(caller *Credential) { c.caller = caller }

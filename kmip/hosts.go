@@ -31,6 +31,7 @@ func (c *Client) anywhere(ctx context.Context, b *Batch, try func(context.Contex
 	}
 	var failed hostErrors
 	var refusal *ResponseMessage
+	var refuser string
 	for left := len(c.config.Hosts); left > 0 && (len(failed) == 0 || ctx.Err() == nil); left-- {
 		response, err := c.share(ctx, b, left, try)
 		if err != nil && !b.harmless(err) {
@@ -41,13 +42,14 @@ func (c *Client) anywhere(ctx context.Context, b *Batch, try func(context.Contex
 				c.report(failed...)
 				return response, nil
 			}
-			refusal = cmp.Or(refusal, response)
+			refusal, refuser = cmp.Or(refusal, response), cmp.Or(refuser, c.server)
 		}
 		failed = append(failed, hostError{c.config.Hosts[c.hosts.current], err})
 		c.passOver()
 	}
 	c.hosts.current = 0
 	if refusal != nil {
+		c.turn(refuser)
 		return refusal, nil
 	}
 	return nil, c.unreachable(failed)

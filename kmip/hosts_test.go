@@ -154,6 +154,9 @@ func TestReadOnlyNodes(t *testing.T) {
 			_, err := Do(soon(t), c, createAES())
 			require.ErrorIs(t, err, tt.err)
 			require.Equal(t, tt.asked, [2]int{len(first.asked()), len(second.asked())})
+			if errors.Is(err, PermissionDenied) {
+				require.Equal(t, first.address, c.Server(), "the one that refused it")
+			}
 		})
 	}
 	t.Run("denied and unreachable", func(t *testing.T) {

@@ -54,9 +54,7 @@ func (c *Client) connect(ctx context.Context) error {
 
 // adopt begins with a new connection.
 func (c *Client) adopt(conn *tls.Conn, address string) {
-	if address != c.server {
-		c.meet(address)
-	}
+	c.turn(address)
 	c.conn, c.fresh, c.settled = conn, true, false // it may be another server by now, but most likely speaks the version
 }
 
