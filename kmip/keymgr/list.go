@@ -37,18 +37,27 @@ func (m *Manager) ListKeys(ctx context.Context, who *protocol.Context, args *pro
 }
 
 // locateAll finds all objects with the attributes, where a server names no more than so many at a time and says how many
-// there are (since KMIP 1.3).
+// there are (since KMIP 1.3). One that is named again, by a server that always begins at the first or since another one was
+// made in between, is listed once.
 func (m *Manager) locateAll(ctx context.Context, attributes kmip.Attributes) ([]string, error) {
 	var all []string
-	for {
-		located, err := kmip.Do(ctx, m.client, &kmip.Locate{OffsetItems: int32(len(all)), Attributes: attributes})
+	known := map[string]bool{}
+	for offset := 0; ; {
+		located, err := kmip.Do(ctx, m.client, &kmip.Locate{OffsetItems: int32(offset), Attributes: attributes})
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, located.UniqueIdentifiers...)
-		if len(located.UniqueIdentifiers) == 0 || len(all) >= int(located.LocatedItems) {
+		for _, id := range located.UniqueIdentifiers {
+			if !known[id] {
+				known[id] = true
+				all = append(all, id)
+			}
+		}
+		offset += len(located.UniqueIdentifiers)
+		if len(located.UniqueIdentifiers) == 0 || offset >= int(located.LocatedItems) {
 			return all, nil
 		}
+		m.client.Forget() // pages may be long, and many
 	}
 }
 

@@ -73,14 +73,24 @@ func TestListBesideUnknown(t *testing.T) {
 	}
 }
 
-// TestListPages has a server that names one object at a time.
+// TestListPages has servers that name one object at a time, and that name all of them at any time.
 func TestListPages(t *testing.T) {
+	ids := []string{asked, another}
+	testListPages(t, func(offset int32) *kmip.LocateResponse {
+		return &kmip.LocateResponse{LocatedItems: 2, UniqueIdentifiers: ids[offset:][:1]}
+	})
+	testListPages(t, func(int32) *kmip.LocateResponse {
+		return &kmip.LocateResponse{LocatedItems: 3, UniqueIdentifiers: ids}
+	})
+}
+
+// testListPages lists two objects that are named like this.
+func testListPages(t *testing.T, page func(offset int32) *kmip.LocateResponse) {
 	ids := []string{asked, another}
 	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
 		switch p := m.Items[0].Payload.(type) {
 		case *kmip.Locate:
-			page := &kmip.LocateResponse{LocatedItems: int32(len(ids)), UniqueIdentifiers: ids[p.OffsetItems:][:1]}
-			return []kmip.ResponseItem{{Payload: page}}
+			return []kmip.ResponseItem{{Payload: page(p.OffsetItems)}}
 		case *kmip.GetAttributes:
 			return append(shows(&kmip.RequestMessage{Items: m.Items[:1]}, ids[0], ids[0], "project-a"),
 				shows(&kmip.RequestMessage{Items: m.Items[1:]}, ids[1], ids[1], "project-a")...)
