@@ -308,7 +308,7 @@ func inWords(ctx context.Context, err error) error {
 		}
 		return errLate
 	case isClosed(err):
-		return closedError{err}
+		return &ClosedError{err}
 	}
 	return err
 }
@@ -334,13 +334,13 @@ func (timeoutError) Timeout() bool { return true }
 // Temporary is there for net.Error.
 func (timeoutError) Temporary() bool { return true }
 
-// closedError is a connection that the server has closed.
-type closedError struct{ cause error }
+// ClosedError is a connection that the server has closed.
+type ClosedError struct{ Err error }
 
-func (closedError) Error() string { return "the server closed the connection" }
+func (*ClosedError) Error() string { return "the server closed the connection" }
 
 // Unwrap gives the cause.
-func (e closedError) Unwrap() error { return e.cause }
+func (e *ClosedError) Unwrap() error { return e.Err }
 
 func isTimeout(err error) bool {
 	var n net.Error

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"strings"
 	"syscall"
@@ -53,6 +52,7 @@ func reachAdvice(err error) string {
 func handshakeAdvice(err error) string {
 	var handshake *kmip.HandshakeError
 	var plain tls.RecordHeaderError
+	var closed *kmip.ClosedError
 	switch {
 	case errors.As(err, &handshake):
 		return handshake.Advice
@@ -60,15 +60,11 @@ func handshakeAdvice(err error) string {
 		return "what listens there does not speak TLS: port in [kmip] must be that of KMIP over TLS"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "something takes the connection and does not speak TLS, or is too busy: port in [kmip] must be that of KMIP over TLS"
-	case isClosed(err):
+	case errors.As(err, &closed):
 		return "some servers hang up without a word where they know neither the client's certificate nor any suite offered " +
 			"(certfile, tls_ciphers and tls_min_version in [kmip]); the server's log tells more"
 	}
 	return "host and port in [kmip] must be those of a KMIP server"
-}
-
-func isClosed(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // queryAdvice is about a server that TLS is up with, and that does not answer the first question.
@@ -76,6 +72,7 @@ func queryAdvice(err error) string {
 	var versions *kmip.VersionError
 	var refused *kmip.ResultError
 	var bad *kmip.BadResponseError
+	var closed *kmip.ClosedError
 	switch {
 	case errors.As(err, &versions):
 		return "kmip_version in [kmip] must be one that the server speaks, or auto"
@@ -85,7 +82,7 @@ func queryAdvice(err error) string {
 		return "what answers there does not speak KMIP as it should: host and port in [kmip] must be those of the KMIP server"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "the server takes the request and does not answer: it is too busy or stuck, or timeout in [kmip] is too short"
-	case isClosed(err):
+	case errors.As(err, &closed):
 		return "the server hangs up on requests: some do so where they do not know the client; its log tells more"
 	}
 	return "the server's log tells more"
