@@ -11,7 +11,8 @@ import (
 )
 
 // Integrated is a Manager for a server that understands the OpenStack credential: it sends the caller's with every request,
-// and without one it sends no request, but for check's question what the server is. What the caller may do is for the server to say, which asks Keystone.
+// and without one it sends no request, but for check's question what the server is. What the caller may do is for the server
+// to say, which asks Keystone.
 //
 // A context proves itself by its token. One without is, by what it has of Castellan's:
 //

@@ -10,9 +10,10 @@
 // # Owners
 //
 // An object records who asked for it as Application Specific Information: openstack-project-id, openstack-user-id,
-// openstack-request-id, and openstack-name, Castellan's name for it, which need not be unique. In standalone mode with project isolation, a caller with a project sees the objects of that project and no
-// others; a caller without one is the service itself and sees all. An object of another project is not found, in the
-// same words as one that does not exist; but an administrator who deletes one is forbidden to.
+// openstack-request-id, and openstack-name, Castellan's name for it, which need not be unique. In standalone mode with
+// project isolation, a caller with a project sees the objects of that project and no others; a caller without one is the
+// service itself and sees all. An object of another project is not found, in the same words as one that does not exist; but
+// an administrator who deletes one is forbidden to.
 package keymgr
 
 import (
