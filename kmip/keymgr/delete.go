@@ -107,13 +107,13 @@ func (m *Manager) climbOnce(ctx context.Context, id string, why kmip.RevocationR
 	at := kmip.Add(&b, &kmip.Destroy{UniqueIdentifier: id})
 	kmip.Add(&b, &kmip.Revoke{UniqueIdentifier: id, Code: why})
 	then := kmip.Add(&b, &kmip.Destroy{UniqueIdentifier: id})
-	if err := m.client.Run(ctx, &b); err != nil {
-		return err
-	}
-	if at.Err == nil || then.Err == nil {
+	err := m.client.Run(ctx, &b)
+	switch {
+	case at.Err == nil || then.Err == nil: // whatever became of what was sent behind it, one by one
 		return nil
-	}
-	if errors.Is(then.Err, kmip.ErrNotRun) {
+	case err != nil:
+		return err
+	case errors.Is(then.Err, kmip.ErrNotRun):
 		return at.Err
 	}
 	return then.Err

@@ -49,6 +49,18 @@ func TestBehindTheOthers(t *testing.T) {
 	require.True(t, ok && e.MaybeExecuted)
 }
 
+// TestGoneBehindADestroy has a server that takes no batches go away for good when it has destroyed an object.
+func TestGoneBehindADestroy(t *testing.T) {
+	for _, force := range []bool{false, true} {
+		b := start(t, setting{mock: mock.Config{NoBatches: true}, keymgr: keymgr.Config{ProjectIsolation: !force}})
+		id := b.create(alice, 256)
+		b.server.Inject(mock.Fault{Operation: kmip.OpRevoke, Action: mock.DropRequest}, mock.Fault{Action: mock.Refuse, Count: 1000})
+		_, err := b.DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: id, Force: force})
+		require.NoError(t, err)
+		require.Empty(t, b.server.Inventory())
+	}
+}
+
 // TestNumbersOfAnotherHost has the conversation about an object go on at a host where its number is another object's.
 func TestNumbersOfAnotherHost(t *testing.T) {
 	ctx := context.Background()
