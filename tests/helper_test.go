@@ -180,7 +180,7 @@ type session struct {
 // session starts a helper that lives until end, or until the test does.
 func (h helper) session(t *testing.T, environment ...string) *session {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*patience)
 	s := &session{helper: h, cmd: h.command(ctx), stderr: new(log)}
 	s.cmd.Stderr = s.stderr
 	s.cmd.Env = append(os.Environ(), environment...)
