@@ -164,9 +164,13 @@ func (l Attributes) number() {
 
 // v2 are the fields of an Attributes structure of 2.x.
 func (l *Attributes) v2(c *ttlv.Coder) {
-	for i := range *l {
-		(*l)[i].v2(c)
+	if !c.Reading() {
+		for i := range *l {
+			(*l)[i].v2(c)
+		}
+		return
 	}
+	*l = (*l)[:0]
 	for _, more := c.Next(); more; _, more = c.Next() {
 		var a Attribute
 		a.v2(c)

@@ -198,17 +198,21 @@ func (r *reader) get(m *ResponseMessage, i *ResponseItem, p *GetResponse) {
 
 func BenchmarkGetResponse(b *testing.B) {
 	msg := getResponse()
-	b.Run("decode", func(b *testing.B) {
-		var c ttlv.Coder
-		b.SetBytes(int64(len(msg)))
-		b.ReportAllocs()
-		for b.Loop() {
-			m := newResponseMessage()
-			if err := m.Decode(&c, msg); err != nil {
-				b.Fatal(err)
+	decode := func(message func() *ResponseMessage) func(b *testing.B) {
+		return func(b *testing.B) {
+			var c ttlv.Coder
+			b.SetBytes(int64(len(msg)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := message().Decode(&c, msg); err != nil {
+					b.Fatal(err)
+				}
 			}
 		}
-	})
+	}
+	m := new(ResponseMessage)
+	b.Run("decode", decode(func() *ResponseMessage { return m }))
+	b.Run("decode into a new one", decode(func() *ResponseMessage { return new(ResponseMessage) }))
 	b.Run("floor", func(b *testing.B) {
 		b.SetBytes(int64(len(msg)))
 		b.ReportAllocs()

@@ -231,7 +231,7 @@ func (c *Client) exchange(ctx context.Context, b *Batch, v Version) (*ResponseMe
 	}
 	c.fresh = false
 	c.replies = append(c.replies, reply)
-	response := newResponseMessage()
+	response := new(ResponseMessage)
 	if err = response.Decode(&c.coder, reply); err == nil {
 		err = b.check(response)
 	}

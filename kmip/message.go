@@ -53,8 +53,10 @@ func (m *RequestMessage) Append(c *ttlv.Coder, buf []byte) ([]byte, error) {
 
 // Decode reads a request, which it then aliases.
 func (m *RequestMessage) Decode(c *ttlv.Coder, msg []byte) error {
-	*m = RequestMessage{}
-	return c.Decode(msg, ttlv.TagRequestMessage, m.fields)
+	return c.Decode(msg, ttlv.TagRequestMessage, func(c *ttlv.Coder) {
+		*m = RequestMessage{}
+		m.fields(c)
+	})
 }
 
 func (m *RequestMessage) fields(c *ttlv.Coder) {
@@ -133,16 +135,6 @@ type ResponseMessage struct {
 	Items  []ResponseItem
 }
 
-// newResponseMessage has room for one item, since most messages have no more.
-func newResponseMessage() *ResponseMessage {
-	m := new(struct {
-		ResponseMessage
-		single [1]ResponseItem
-	})
-	m.Items = m.single[:0]
-	return &m.ResponseMessage
-}
-
 // maxItems is how many operations a response may answer: several times what anyone asks in one message, and few enough that
 // one of many tiny answers takes no more memory than its bytes.
 const maxItems = 4096
@@ -175,8 +167,10 @@ func (m *ResponseMessage) Append(c *ttlv.Coder, buf []byte) ([]byte, error) {
 
 // Decode reads a response, which it then aliases. The array of Items is used again.
 func (m *ResponseMessage) Decode(c *ttlv.Coder, msg []byte) error {
-	*m = ResponseMessage{Items: m.Items[:0]}
-	return c.Decode(msg, ttlv.TagResponseMessage, m.fields)
+	return c.Decode(msg, ttlv.TagResponseMessage, func(c *ttlv.Coder) {
+		*m = ResponseMessage{Items: m.Items[:0]}
+		m.fields(c)
+	})
 }
 
 func (m *ResponseMessage) fields(c *ttlv.Coder) {

@@ -1,6 +1,7 @@
 package kmip
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,7 +47,20 @@ func requireRoundTrip(t require.TestingT, m message) []byte {
 	again, err := got.Append(&c, nil)
 	require.NoError(t, err)
 	require.Equal(t, msg, again)
+
+	for _, at := range []int{8, len(msg)} {
+		got = empty(m)
+		require.NoError(t, got.Decode(new(ttlv.Coder), withMore(msg, at)))
+		require.Equal(t, m, got)
+	}
 	return msg
+}
+
+// withMore is a message with a field, before or behind all others, that nobody here knows.
+func withMore(msg []byte, at int) []byte {
+	more := slices.Insert(slices.Clone(msg), at, 0x54, 0xFF, 0xFF, byte(ttlv.TypeTextString), 0, 0, 0, 4, 'm', 'o', 'r', 'e', 0, 0, 0, 0)
+	binary.BigEndian.PutUint32(more[4:], uint32(len(more)-8))
+	return more
 }
 
 // unhex reads hex in lines with comments behind "//".

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/big"
-	"slices"
 	"time"
 )
 
@@ -29,11 +28,13 @@ type Coder struct {
 	err     error
 
 	// Reading: the structure at hand.
-	rest       []byte // what is left of it: nothing after an error
-	start, end int    // its bounds in buf
-	depth      int    // of structures, this one included
-	skipped    []Tag  // in the structures around this place, from first on in the one at hand
-	first      int
+	pos, end int  // what is left of it in buf: nothing after an error
+	depth    int  // of structures, this one included
+	patient  bool // looks for what is not next, and tells what is wrong
+	// The patient walk alone.
+	start   int   // of the structure
+	skipped []Tag // in the structures around this place, from first on in the one at hand
+	first   int
 }
 
 // firstRoom is the smallest array for a message that is being written.
@@ -53,6 +54,7 @@ func (c *Coder) Append(buf []byte, tag Tag, fields func(*Coder)) ([]byte, error)
 }
 
 // Decode reads msg, which must be one well-formed structure with the given tag (see [Check]). What is read aliases msg.
+// A message with fields unknown here is walked a second time from its start, so fields first clears what it reads into.
 func (c *Coder) Decode(msg []byte, tag Tag, fields func(*Coder)) error {
 	if err := alone(msg); err != nil {
 		return err
@@ -60,15 +62,24 @@ func (c *Coder) Decode(msg []byte, tag Tag, fields func(*Coder)) error {
 	return c.decode(msg, func(c *Coder) { c.Struct(tag, fields) })
 }
 
-// decode reads items that stand in no structure.
+// decode reads items that stand in no structure. Most messages have every field in its place, and nothing else: such a one
+// is read without a search. Any other is read again with patience.
 func (c *Coder) decode(items []byte, fields func(*Coder)) error {
+	version := c.Version
+	if c.walk(items, fields, false); c.err != nil {
+		c.Version = version
+		c.walk(items, fields, true)
+	}
+	c.buf = nil
+	return c.err
+}
+
+func (c *Coder) walk(items []byte, fields func(*Coder), patient bool) {
 	c.buf, c.reading, c.err = items, true, nil
-	c.rest, c.start, c.end, c.depth = items, 0, len(items), 0
-	c.skipped, c.first = c.skipped[:0], 0
+	c.pos, c.end, c.depth, c.patient = 0, len(items), 0, patient
+	c.start, c.skipped, c.first = 0, c.skipped[:0], 0
 	fields(c)
 	c.leave()
-	c.buf, c.rest = nil, nil
-	return c.err
 }
 
 // Reading tells the direction of the walk, for the few fields whose form depends on it.
@@ -84,7 +95,7 @@ func (c *Coder) Fail(tag Tag, format string, args ...any) {
 // stop ends the walk at its first error.
 func (c *Coder) stop(err error) {
 	if c.err == nil && err != nil {
-		c.err, c.end, c.rest = err, c.pos(), nil
+		c.err, c.end = err, c.pos
 	}
 }
 
@@ -93,7 +104,7 @@ func (c *Coder) Err() error { return c.err }
 
 func (c *Coder) offset() int {
 	if c.reading {
-		return c.pos()
+		return c.pos
 	}
 	return len(c.buf)
 }
@@ -106,23 +117,20 @@ func (c *Coder) Struct(tag Tag, fields func(*Coder)) {
 		c.close(at)
 		return
 	}
-	inside, ok := c.read(tag, TypeStructure)
-	if !ok {
+	outer := c.end
+	if h := c.next(); h.opens(tag, c.end-c.pos) && c.depth < MaxDepth { // as it should be, without a detour
+		c.enter(h)
+	} else if !c.pushIn(tag) {
 		return
 	}
-	if c.depth == MaxDepth {
-		c.stop(tooDeep(tag, c.pos()-len(inside)-headerSize))
-		return
+	if c.patient {
+		c.patiently(fields)
+	} else {
+		fields(c)
+		c.leave()
 	}
-	rest, start, end, first := c.rest, c.start, c.end, c.first
-	c.end = c.pos()
-	c.rest, c.start, c.first = inside, c.end-len(inside), len(c.skipped)
-	c.depth++
-	fields(c)
-	c.leave()
 	if c.err == nil {
-		c.skipped = c.skipped[:c.first]
-		c.rest, c.start, c.end, c.first = rest, start, end, first
+		c.end = outer
 		c.depth--
 	}
 }
@@ -132,7 +140,7 @@ func (c *Coder) Present(tag Tag, present bool) bool {
 	if !c.reading {
 		return present
 	}
-	return c.find(tag) != 0
+	return c.next().tag() == tag || c.patient && c.search(tag) != 0
 }
 
 // Next is the tag of the next field in the structure being read, false at its end and when writing.
@@ -140,7 +148,7 @@ func (c *Coder) Next() (Tag, bool) {
 	if !c.reading {
 		return 0, false
 	}
-	h := c.peek()
+	h := c.next()
 	return h.tag(), h != 0
 }
 
@@ -206,9 +214,9 @@ func (c *Coder) eight(h header, zero, v uint64) uint64 {
 		binary.BigEndian.PutUint64(b, uint64(h))
 		return v
 	}
-	if b := c.rest; len(b) >= 2*headerSize && header(binary.BigEndian.Uint64(b)) == h {
+	if b := c.rest(); len(b) >= 2*headerSize && header(binary.BigEndian.Uint64(b)) == h {
 		if w := binary.BigEndian.Uint64(b[headerSize:]); w&zero == 0 { // as it should be, without a detour
-			c.rest = b[2*headerSize:]
+			c.pos += 2 * headerSize
 			return w
 		}
 	}
@@ -328,14 +336,15 @@ func (c *Coder) Value(tag Tag, v *Value) {
 //
 //	ttlv.Optional(c, ttlv.TagMaximumItems, &l.MaximumItems, (*ttlv.Coder).Int)
 func Optional[T comparable](c *Coder, tag Tag, v *T, field func(*Coder, Tag, *T)) {
-	var zero T
-	if c.Present(tag, *v != zero) {
-		field(c, tag, v)
+	if c.reading {
+		if c.next().tag() != tag && (!c.patient || c.search(tag) == 0) {
+			return
+		}
+	} else if *v == *new(T) {
+		return
 	}
+	field(c, tag, v)
 }
-
-// maxGrow is for how many elements a list gets room before the first of them has been read.
-const maxGrow = 1024
 
 // List is a field that repeats: one item an element, side by side.
 //
@@ -347,11 +356,10 @@ func List[T any](c *Coder, tag Tag, list *[]T, field func(*Coder, Tag, *T)) {
 		}
 		return
 	}
-	n := c.count(tag)
-	*list = slices.Grow((*list)[:0], min(n, maxGrow)) // an empty item takes far less room than an element
-	for i := 0; i < n && c.err == nil; i++ {
+	*list = (*list)[:0]
+	for more := c.Present(tag, false); more; more = c.next().tag() == tag {
 		var v T
 		*list = append(*list, v)
-		field(c, tag, &(*list)[i])
+		field(c, tag, &(*list)[len(*list)-1])
 	}
 }

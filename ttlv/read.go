@@ -2,33 +2,55 @@ package ttlv
 
 import (
 	"encoding/binary"
+	"errors"
 	"slices"
 )
 
 // This file is how a Coder finds its way when it reads. Each item is checked when it is read or passed over, so that
-// every byte of the message is looked at once.
+// one walk looks at every byte of the message once.
 
-// pos is where the next item starts.
-func (c *Coder) pos() int { return c.end - len(c.rest) }
+// patiently reads the fields of one structure, with an account of what was skipped in it.
+func (c *Coder) patiently(fields func(*Coder)) {
+	start, first := c.start, c.first
+	c.start, c.first = c.pos, len(c.skipped)
+	fields(c)
+	c.leave()
+	c.skipped = c.skipped[:c.first]
+	c.start, c.first = start, first
+}
 
 // leave looks at what is left unread at the end of a structure.
 func (c *Coder) leave() {
-	for len(c.rest) > 0 {
+	for c.pos < c.end {
 		c.skip()
 	}
 }
 
-// peek is the header of the next item, 0 at the structure's end. The item need not be all there.
-func (c *Coder) peek() header {
-	if len(c.rest) < headerSize {
-		return 0
+// rest is what is left of the structure.
+func (c *Coder) rest() []byte { return c.buf[c.pos:c.end] }
+
+// next is the header of the next item, 0 at the structure's end. The item need not be all there.
+func (c *Coder) next() header {
+	if b := c.rest(); len(b) >= headerSize {
+		return header(binary.BigEndian.Uint64(b))
 	}
-	return header(binary.BigEndian.Uint64(c.rest))
+	return 0
 }
 
 // find is the header of the first sibling with that tag from here on, mostly the next one, or 0.
 func (c *Coder) find(tag Tag) header {
-	h, left := seek(c.rest, tag)
+	switch h := c.next(); {
+	case h.tag() == tag:
+		return h
+	case c.patient:
+		return c.search(tag)
+	}
+	return 0
+}
+
+// search is find in what is left of the structure.
+func (c *Coder) search(tag Tag) header {
+	h, left := seek(c.rest(), tag)
 	if h == 0 && (len(left) > 0 || c.first < len(c.skipped)) {
 		c.lost(tag, left)
 	}
@@ -59,52 +81,89 @@ func seek(items []byte, tag Tag) (header, []byte) {
 	return 0, items
 }
 
+// enter moves to the first field of the structure that is next.
+func (c *Coder) enter(h header) {
+	c.pos += headerSize
+	c.end = c.pos + h.length()
+	c.depth++
+}
+
+// pushIn enters a structure that need not be next, or may not be entered.
+func (c *Coder) pushIn(tag Tag) bool {
+	h := c.next()
+	if !h.is(tag, TypeStructure) {
+		h = c.reach(tag, TypeStructure)
+	}
+	switch room := c.end - c.pos; {
+	case c.err != nil:
+	case h.size() > uint64(room):
+		c.stop(cut(c.rest(), c.pos))
+	case !h.opens(tag, room):
+		c.stop(h.misfit(c.pos))
+	case c.depth == MaxDepth:
+		c.stop(tooDeep(tag, c.pos))
+	default:
+		c.enter(h)
+	}
+	return c.err == nil
+}
+
 // read moves behind the field and returns its value, without padding.
 func (c *Coder) read(tag Tag, typ Type) ([]byte, bool) {
-	h := c.peek()
+	h := c.next()
 	if !h.is(tag, typ) {
 		if h = c.reach(tag, typ); h == 0 {
 			return nil, false
 		}
 	}
-	size := h.size()
-	if size > uint64(len(c.rest)) {
-		c.stop(cut(c.rest, c.pos()))
+	b, size := c.rest(), h.size()
+	if size > uint64(len(b)) {
+		c.stop(cut(b, c.pos))
 		return nil, false
 	}
-	if whole := typ == TypeStructure && h%8 == 0; !whole && !h.fits(binary.BigEndian.Uint64(c.rest[size-8:])) {
-		c.stop(h.misfit(c.pos()))
+	if !h.fits(binary.BigEndian.Uint64(b[size-8:])) {
+		c.stop(h.misfit(c.pos))
 		return nil, false
 	}
-	item := c.rest[:size]
-	c.rest = c.rest[size:]
+	c.pos += int(size)
 	end := headerSize + h.length()
-	return item[headerSize:end:end], true
+	return b[headerSize:end:end], true
 }
+
+// errUnusual ends a walk that was not patient.
+var errUnusual = errors.New("ttlv: not as it should be")
 
 // reach passes over the fields before the one with that tag, which should be of that type, and returns its header.
 func (c *Coder) reach(tag Tag, typ Type) header {
+	if !c.patient {
+		c.stop(errUnusual)
+		return 0
+	}
 	h := c.find(tag)
 	if h == 0 {
 		c.Fail(tag, "missing")
 	}
-	for len(c.rest) > 0 && c.peek().tag() != tag {
+	for c.pos < c.end && c.next().tag() != tag {
 		c.skip()
 	}
 	if h.typ() != typ {
 		c.Fail(tag, "type %v, not %v", h.typ(), typ)
 	}
-	return c.peek()
+	return c.next()
 }
 
 // skip passes over one field that nobody asked for.
 func (c *Coder) skip() {
-	h, passed := c.peek(), c.skipped[c.first:]
+	if !c.patient {
+		c.stop(errUnusual)
+		return
+	}
+	h, passed := c.next(), c.skipped[c.first:]
 	tag := h.tag()
 	known := slices.Contains(passed, tag)
 	switch {
-	case len(c.rest) < headerSize:
-		c.stop(cut(c.rest, c.pos()))
+	case c.end-c.pos < headerSize:
+		c.stop(cut(c.rest(), c.pos))
 	case !known && c.before(tag):
 		c.Fail(tag, "more than one")
 	case c.Strict:
@@ -119,7 +178,7 @@ func (c *Coder) skip() {
 
 // before tells whether a field with that tag stands between the structure's start and here.
 func (c *Coder) before(tag Tag) bool {
-	h, _ := seek(c.buf[c.start:c.pos()], tag)
+	h, _ := seek(c.buf[c.start:c.pos], tag)
 	return h != 0
 }
 
@@ -127,23 +186,7 @@ func (c *Coder) before(tag Tag) bool {
 func (c *Coder) whole(tag Tag, typ Type) ([]byte, bool) {
 	v, ok := c.read(tag, typ)
 	if ok && typ == TypeStructure {
-		c.stop(checkAll(v, c.pos()-len(v), c.depth+1))
+		c.stop(checkAll(v, c.pos-len(v), c.depth+1))
 	}
 	return v, ok
-}
-
-// count is how many items with that tag stand side by side from the first on.
-func (c *Coder) count(tag Tag) (n int) {
-	if c.find(tag) == 0 {
-		return 0
-	}
-	_, items := seek(c.rest, tag)
-	for {
-		h, ok := headerOf(items)
-		if !ok || h.tag() != tag {
-			return n
-		}
-		items = items[h.size():]
-		n++
-	}
 }

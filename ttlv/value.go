@@ -70,7 +70,7 @@ func (v Value) Time() (time.Time, bool) {
 	return time.Unix(int64(binary.BigEndian.Uint64(v.Data)), 0).UTC(), true
 }
 
-// Struct reads the fields of a structure.
+// Struct reads the fields of a structure, as [Coder.Decode] does.
 func (v Value) Struct(version uint16, fields func(*Coder)) error {
 	if v.Type != TypeStructure {
 		return &Error{Reason: "type " + v.Type.String() + ", not Structure"}

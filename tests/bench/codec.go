@@ -153,9 +153,9 @@ func newGetResponse() (*getResponse, error) {
 
 func (g *getResponse) decode(b *testing.B) {
 	var coder ttlv.Coder
+	var m kmip.ResponseMessage
 	b.ReportAllocs()
 	for b.Loop() {
-		m := new(kmip.ResponseMessage)
 		if err := m.Decode(&coder, g.bytes); err != nil {
 			b.Fatal(err)
 		}
