@@ -244,31 +244,54 @@ func (j *journey) accepted(authenticated bool) string {
 	return "the certificate"
 }
 
-// merge makes one step of what it showed of all hosts that came so far: one that passes is enough, and those that did not
-// are told with what to do about them.
+// merge makes one step of what it showed of all hosts that came so far. One that passes is enough, unless operations stay
+// with one before it that does not. Those that did not pass are told with what to do about them.
 func merge(name string, i int, journeys []*journey) protocol.Step {
 	s := protocol.Step{Step: name}
-	var good, bad, advice []string
+	var good, passedOver, unfit, advice []string
 	for _, j := range journeys {
 		if i >= len(j.legs) {
 			continue
 		}
 		host, l := j.probe.Host(), j.legs[i]
 		if l.err == nil {
+			s.OK = s.OK || len(unfit) == 0
 			good = append(good, host+": "+l.detail)
 			continue
 		}
-		bad = append(bad, host+": "+strings.TrimPrefix(describe(l.err), host+" "))
+		text := host + ": " + strings.TrimPrefix(describe(l.err), host+" ")
+		if i <= shaking || isPassedOver(l.err) {
+			passedOver = append(passedOver, text)
+		} else {
+			unfit = append(unfit, text)
+		}
 		if len(journeys) > 1 {
 			l.advice = host + ": " + l.advice
 		}
 		advice = append(advice, l.advice)
 	}
-	if s.OK = len(good) > 0; s.OK && len(bad) > 0 {
-		bad[0] = "passed over: " + bad[0]
+	if len(good) > 0 {
+		good = append(good, under("passed over: ", passedOver)...)
+		good = append(good, under("serves nobody: ", unfit)...)
+	} else {
+		good = append(passedOver, unfit...)
 	}
-	s.Detail, s.Advice = strings.Join(append(good, bad...), "; "), strings.Join(advice, "; ")
+	s.Detail, s.Advice = strings.Join(good, "; "), strings.Join(advice, "; ")
 	return s
+}
+
+// isPassedOver tells whether operations go on to another host where one fails so.
+func isPassedOver(err error) bool {
+	var lost *kmip.TransportError
+	return errors.As(err, &lost)
+}
+
+// under puts a heading before a list.
+func under(heading string, list []string) []string {
+	if len(list) > 0 {
+		list[0] = heading + list[0]
+	}
+	return list
 }
 
 // checkRoundTrip makes a key, reads it and destroys it.

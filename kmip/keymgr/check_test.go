@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -179,6 +180,25 @@ func TestCheckEveryHost(t *testing.T) {
 		require.NotContains(t, c.Steps[3].Detail, host)
 	}
 	require.Empty(t, c.Steps[3].Advice)
+}
+
+// TestCheckStaysWithAHost: operations do not go on behind a host that answers and cannot serve, so neither does the check.
+func TestCheckStaysWithAHost(t *testing.T) {
+	pki, err := mock.NewPKI()
+	require.NoError(t, err)
+	other, err := mock.Start(mock.Config{PKI: pki, Versions: mock.VersionRange{Min: kmip.V2_0, Max: kmip.V2_1}})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, other.Close()) }()
+	for first, serves := range []bool{false, true} {
+		c := checked(t, mock.Config{PKI: pki}, 10*time.Second, func(c *kmip.Config) {
+			c.Version, c.Hosts = kmip.V1_4, slices.Insert(c.Hosts, first, other.Addr())
+		})
+		require.Equal(t, serves, c.OK, "%+v", c.Steps)
+		require.Equal(t, serves, c.Steps[3].OK)
+		require.Contains(t, c.Steps[3].Detail, "; serves nobody: "+other.Addr()+": ")
+		require.Contains(t, c.Steps[3].Advice, other.Addr()+": ")
+		require.Equal(t, serves, len(c.Steps) == 6)
+	}
 }
 
 // TestCheckOfTokens: the advice to leave the OpenStack credential is for servers that do not know it.
