@@ -54,7 +54,7 @@ func (c *Coder) Append(buf []byte, tag Tag, fields func(*Coder)) ([]byte, error)
 }
 
 // Decode reads msg, which must be one well-formed structure with the given tag (see [Check]). What is read aliases msg.
-// A message with fields unknown here is walked a second time from its start, so fields first clears what it reads into.
+// A message with fields unknown here may be walked a second time from its start, so fields first clears what it reads into.
 func (c *Coder) Decode(msg []byte, tag Tag, fields func(*Coder)) error {
 	if err := alone(msg); err != nil {
 		return err
@@ -62,11 +62,15 @@ func (c *Coder) Decode(msg []byte, tag Tag, fields func(*Coder)) error {
 	return c.decode(msg, func(c *Coder) { c.Struct(tag, fields) })
 }
 
+// maxSwift is up to how many bytes a message is first read without a search: what the reading of a longer one has made should
+// not be made twice.
+const maxSwift = 64 << 10
+
 // decode reads items that stand in no structure. Most messages have every field in its place, and nothing else: such a one
 // is read without a search. Any other is read again with patience.
 func (c *Coder) decode(items []byte, fields func(*Coder)) error {
 	version := c.Version
-	if c.walk(items, fields, false); c.err != nil {
+	if c.walk(items, fields, len(items) > maxSwift); c.err != nil && !c.patient {
 		c.Version = version
 		c.walk(items, fields, true)
 	}
