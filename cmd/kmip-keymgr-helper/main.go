@@ -58,7 +58,7 @@ func (r *requests) Read(p []byte) (int, error) {
 
 // memoryLimit is from where on memory that is not needed any more is collected at once, in bytes, and not when there is as
 // much of it again: the longest replies that a server can make us read then stay within 32 MiB, the program included.
-const memoryLimit = 20 << 20
+const memoryLimit = 16 << 20
 
 // growStack makes the stack as large as a TLS handshake needs it, while there is next to nothing on it to move. Growing step
 // by step in the depth of the handshake takes one part in a hundred of a one-shot's time.
