@@ -330,7 +330,7 @@ func TestHostileMemory(t *testing.T) {
 	h := newHostile(t, false, true)
 	session := helper{configs: []string{h.conf}, context: args{"project_id": hostileOwner.ProjectID}}.with(t, "max_retries = 0").session(t)
 	refused := 0
-	for seed := range uint64(120) {
+	for seed := range uint64(300) {
 		h.relay.arm(rand.New(rand.NewPCG(seed, 2)))
 		if h.relay.way = nil; seed%2 == 0 {
 			h.relay.way = fourMillion
@@ -342,7 +342,7 @@ func TestHostileMemory(t *testing.T) {
 			refused++
 		}
 	}
-	require.Greater(t, refused, 40)
+	require.Greater(t, refused, 100)
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", session.cmd.Process.Pid))
 	require.NoError(t, err)
 	peak := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(text)

@@ -144,7 +144,7 @@ func (c *Coder) Present(tag Tag, present bool) bool {
 	if !c.reading {
 		return present
 	}
-	return c.next().tag() == tag || c.patient && c.search(tag) != 0
+	return c.find(tag) != 0
 }
 
 // Next is the tag of the next field in the structure being read, false at its end and when writing.
@@ -340,14 +340,10 @@ func (c *Coder) Value(tag Tag, v *Value) {
 //
 //	ttlv.Optional(c, ttlv.TagMaximumItems, &l.MaximumItems, (*ttlv.Coder).Int)
 func Optional[T comparable](c *Coder, tag Tag, v *T, field func(*Coder, Tag, *T)) {
-	if c.reading {
-		if c.next().tag() != tag && (!c.patient || c.search(tag) == 0) {
-			return
-		}
-	} else if *v == *new(T) {
-		return
+	var zero T
+	if c.Present(tag, *v != zero) {
+		field(c, tag, v)
 	}
-	field(c, tag, v)
 }
 
 // List is a field that repeats: one item an element, side by side.

@@ -42,7 +42,8 @@ func main() {
 }
 
 // requests is standard input. When a second request comes the helper is a session, which serves one at a time: on several
-// processors the runtime would wake threads for each of them that find nothing to do. A one-shot starts faster on all.
+// processors the runtime would wake threads for each of them that find nothing to do. A one-shot starts faster on all. What
+// a second read brings may also be the rest of a long request, for which it does no harm.
 type requests struct {
 	io.Reader
 	reads int
