@@ -28,9 +28,10 @@ type Coder struct {
 	err     error
 
 	// Reading: the structure at hand.
-	pos, end int  // what is left of it in buf: nothing after an error
-	depth    int  // of structures, this one included
-	patient  bool // looks for what is not next, and tells what is wrong
+	pos, end int    // what is left of it in buf: nothing after an error
+	next     header // of the first item in that, 0 where there is none, and when writing
+	depth    int    // of structures, this one included
+	patient  bool   // looks for what is not next, and tells what is wrong
 	// The patient walk alone.
 	start   int   // of the structure
 	skipped []Tag // in the structures around this place, from first on in the one at hand
@@ -46,7 +47,7 @@ const maxSkipped = 64
 // Append writes one structure to the end of buf and returns the longer buffer. Where buf is outgrown it is cleared, since
 // what is written may be secret.
 func (c *Coder) Append(buf []byte, tag Tag, fields func(*Coder)) ([]byte, error) {
-	c.buf, c.reading, c.err = buf, false, nil
+	c.buf, c.reading, c.err, c.next = buf, false, nil, 0
 	c.Struct(tag, fields)
 	out := c.buf
 	c.buf = nil
@@ -56,10 +57,12 @@ func (c *Coder) Append(buf []byte, tag Tag, fields func(*Coder)) ([]byte, error)
 // Decode reads msg, which must be one well-formed structure with the given tag (see [Check]). What is read aliases msg.
 // A message with fields unknown here may be walked a second time from its start, so fields first clears what it reads into.
 func (c *Coder) Decode(msg []byte, tag Tag, fields func(*Coder)) error {
-	if err := alone(msg); err != nil {
-		return err
-	}
-	return c.decode(msg, func(c *Coder) { c.Struct(tag, fields) })
+	return c.decode(msg, func(c *Coder) {
+		if c.patient {
+			c.stop(alone(msg))
+		}
+		c.Struct(tag, fields)
+	})
 }
 
 // maxSwift is up to how many bytes a message is first read without a search: what the reading of a longer one has made should
@@ -70,18 +73,19 @@ const maxSwift = 64 << 10
 // is read without a search. Any other is read again with patience.
 func (c *Coder) decode(items []byte, fields func(*Coder)) error {
 	version := c.Version
-	if c.walk(items, fields, len(items) > maxSwift); c.err != nil && !c.patient {
-		c.Version = version
-		c.walk(items, fields, true)
+	c.buf, c.reading, c.patient = items, true, len(items) > maxSwift
+	if c.walk(fields); c.err != nil && !c.patient {
+		c.Version, c.patient = version, true
+		c.walk(fields)
 	}
 	c.buf = nil
 	return c.err
 }
 
-func (c *Coder) walk(items []byte, fields func(*Coder), patient bool) {
-	c.buf, c.reading, c.err = items, true, nil
-	c.pos, c.end, c.depth, c.patient = 0, len(items), 0, patient
+func (c *Coder) walk(fields func(*Coder)) {
+	c.err, c.depth = nil, 0
 	c.start, c.skipped, c.first = 0, c.skipped[:0], 0
+	c.within(0, len(c.buf))
 	fields(c)
 	c.leave()
 }
@@ -99,7 +103,8 @@ func (c *Coder) Fail(tag Tag, format string, args ...any) {
 // stop ends the walk at its first error.
 func (c *Coder) stop(err error) {
 	if c.err == nil && err != nil {
-		c.err, c.end = err, c.pos
+		c.err = err
+		c.within(c.pos, c.pos)
 	}
 }
 
@@ -115,27 +120,22 @@ func (c *Coder) offset() int {
 
 // Struct is a structure, whose fields are walked by fields.
 func (c *Coder) Struct(tag Tag, fields func(*Coder)) {
-	if !c.reading {
+	outer := c.end
+	switch {
+	case !c.reading:
 		at := c.open(tag, TypeStructure)
 		fields(c)
 		c.close(at)
-		return
-	}
-	outer := c.end
-	if h := c.next(); h.opens(tag, c.end-c.pos) && c.depth < MaxDepth { // as it should be, without a detour
-		c.enter(h)
-	} else if !c.pushIn(tag) {
-		return
-	}
-	if c.patient {
-		c.patiently(fields)
-	} else {
-		fields(c)
-		c.leave()
-	}
-	if c.err == nil {
-		c.end = outer
-		c.depth--
+	case c.patient:
+		c.patiently(tag, fields)
+	case c.next.opens(tag, outer-c.pos) && c.depth < MaxDepth:
+		c.enter()
+		if fields(c); c.pos < c.end {
+			c.stop(errUnusual)
+		}
+		c.exit(outer)
+	default:
+		c.stop(errUnusual)
 	}
 }
 
@@ -144,16 +144,12 @@ func (c *Coder) Present(tag Tag, present bool) bool {
 	if !c.reading {
 		return present
 	}
-	return c.find(tag) != 0
+	return c.next.tag() == tag || c.search(tag) != 0
 }
 
 // Next is the tag of the next field in the structure being read, false at its end and when writing.
 func (c *Coder) Next() (Tag, bool) {
-	if !c.reading {
-		return 0, false
-	}
-	h := c.next()
-	return h.tag(), h != 0
+	return c.next.tag(), c.next != 0
 }
 
 // TypeOf is the type of a field that is about to be read, 0 where it is absent and when writing.
@@ -203,7 +199,18 @@ func (c *Coder) value(tag Tag, typ Type, length int) []byte {
 	return b[headerSize:]
 }
 
-// The bits that must be zero in the eight bytes of a value with its padding.
+// The header of each value of at most eight bytes, but for its tag.
+const (
+	integer          = header(TypeInteger)<<32 | 4
+	longInteger      = header(TypeLongInteger)<<32 | 8
+	enumeration      = header(TypeEnumeration)<<32 | 4
+	boolean          = header(TypeBoolean)<<32 | 8
+	dateTime         = header(TypeDateTime)<<32 | 8
+	dateTimeExtended = header(TypeDateTimeExtended)<<32 | 8
+	interval         = header(TypeInterval)<<32 | 4
+)
+
+// The bits that must be zero in the eight bytes of such a value with its padding.
 const (
 	inEight uint64 = 0
 	inFour  uint64 = 1<<32 - 1
@@ -211,20 +218,22 @@ const (
 )
 
 // eight is a value of at most eight bytes, with its padding.
-func (c *Coder) eight(h header, zero, v uint64) uint64 {
+func (c *Coder) eight(tag Tag, form header, zero, v uint64) uint64 {
+	h := header(tag)<<40 | form
 	if !c.reading {
 		b := c.extend(2 * headerSize)
 		binary.BigEndian.PutUint64(b[headerSize:], v)
 		binary.BigEndian.PutUint64(b, uint64(h))
 		return v
 	}
-	if b := c.rest(); len(b) >= 2*headerSize && header(binary.BigEndian.Uint64(b)) == h {
+	if b := c.rest(); c.next == h && len(b) >= 2*headerSize {
 		if w := binary.BigEndian.Uint64(b[headerSize:]); w&zero == 0 { // as it should be, without a detour
 			c.pos += 2 * headerSize
+			c.next = first(b[2*headerSize:])
 			return w
 		}
 	}
-	if b, ok := c.read(h.tag(), h.typ()); ok {
+	if b, ok := c.read(tag, h.typ()); ok {
 		var w [8]byte
 		copy(w[:], b)
 		return binary.BigEndian.Uint64(w[:])
@@ -234,12 +243,12 @@ func (c *Coder) eight(h header, zero, v uint64) uint64 {
 
 // Int is an Integer.
 func (c *Coder) Int(tag Tag, v *int32) {
-	*v = int32(c.eight(head(tag, TypeInteger, 4), inFour, uint64(*v)<<32) >> 32)
+	*v = int32(c.eight(tag, integer, inFour, uint64(*v)<<32) >> 32)
 }
 
 // Long is a Long Integer.
 func (c *Coder) Long(tag Tag, v *int64) {
-	*v = int64(c.eight(head(tag, TypeLongInteger, 8), inEight, uint64(*v)))
+	*v = int64(c.eight(tag, longInteger, inEight, uint64(*v)))
 }
 
 // Big is a Big Integer: two's complement, in a multiple of eight bytes.
@@ -257,7 +266,7 @@ func (c *Coder) Big(tag Tag, v *big.Int) {
 
 // Enum is an Enumeration.
 func Enum[T ~uint32](c *Coder, tag Tag, v *T) {
-	*v = T(c.eight(head(tag, TypeEnumeration, 4), inFour, uint64(*v)<<32) >> 32)
+	*v = T(c.eight(tag, enumeration, inFour, uint64(*v)<<32) >> 32)
 }
 
 // Bool is a Boolean.
@@ -266,7 +275,7 @@ func (c *Coder) Bool(tag Tag, v *bool) {
 	if *v {
 		n = 1
 	}
-	*v = c.eight(head(tag, TypeBoolean, 8), inOne, n) == 1
+	*v = c.eight(tag, boolean, inOne, n) == 1
 }
 
 // Text is a Text String. It is kept as it came: what a server sends need not be the UTF-8 it should be.
@@ -294,20 +303,18 @@ func (c *Coder) bytes(tag Tag, typ Type, v *[]byte) {
 
 // Time is a Date-Time, in seconds.
 func (c *Coder) Time(tag Tag, v *time.Time) {
-	h := head(tag, TypeDateTime, 8)
 	if !c.reading {
-		c.eight(h, inEight, uint64(v.Unix()))
-	} else if s := c.eight(h, inEight, 0); c.err == nil {
+		c.eight(tag, dateTime, inEight, uint64(v.Unix()))
+	} else if s := c.eight(tag, dateTime, inEight, 0); c.err == nil {
 		*v = time.Unix(int64(s), 0).UTC()
 	}
 }
 
 // TimeExtended is a Date-Time Extended, in microseconds.
 func (c *Coder) TimeExtended(tag Tag, v *time.Time) {
-	h := head(tag, TypeDateTimeExtended, 8)
 	if !c.reading {
-		c.eight(h, inEight, uint64(v.UnixMicro()))
-	} else if s := c.eight(h, inEight, 0); c.err == nil {
+		c.eight(tag, dateTimeExtended, inEight, uint64(v.UnixMicro()))
+	} else if s := c.eight(tag, dateTimeExtended, inEight, 0); c.err == nil {
 		*v = time.UnixMicro(int64(s)).UTC()
 	}
 }
@@ -317,7 +324,7 @@ func (c *Coder) Interval(tag Tag, v *time.Duration) {
 	if *v < 0 || *v/time.Second > math.MaxUint32 {
 		c.Fail(tag, "an interval of %v", *v)
 	}
-	seconds := c.eight(head(tag, TypeInterval, 4), inFour, uint64(*v/time.Second)<<32) >> 32
+	seconds := c.eight(tag, interval, inFour, uint64(*v/time.Second)<<32) >> 32
 	*v = time.Duration(seconds) * time.Second
 }
 
@@ -357,7 +364,7 @@ func List[T any](c *Coder, tag Tag, list *[]T, field func(*Coder, Tag, *T)) {
 		return
 	}
 	*list = (*list)[:0]
-	for more := c.Present(tag, false); more; more = c.next().tag() == tag {
+	for more := c.Present(tag, false); more; more = c.next.tag() == tag {
 		var v T
 		*list = append(*list, v)
 		field(c, tag, &(*list)[len(*list)-1])

@@ -9,14 +9,19 @@ import (
 // This file is how a Coder finds its way when it reads. Each item is checked when it is read or passed over, so that
 // one walk looks at every byte of the message once.
 
-// patiently reads the fields of one structure, with an account of what was skipped in it.
-func (c *Coder) patiently(fields func(*Coder)) {
+// patiently is Struct with an account of what was skipped.
+func (c *Coder) patiently(tag Tag, fields func(*Coder)) {
+	outer := c.end
+	if !c.pushIn(tag) {
+		return
+	}
 	start, first := c.start, c.first
 	c.start, c.first = c.pos, len(c.skipped)
 	fields(c)
 	c.leave()
 	c.skipped = c.skipped[:c.first]
 	c.start, c.first = start, first
+	c.exit(outer)
 }
 
 // leave looks at what is left unread at the end of a structure.
@@ -29,27 +34,33 @@ func (c *Coder) leave() {
 // rest is what is left of the structure.
 func (c *Coder) rest() []byte { return c.buf[c.pos:c.end] }
 
-// next is the header of the next item, 0 at the structure's end. The item need not be all there.
-func (c *Coder) next() header {
-	if b := c.rest(); len(b) >= headerSize {
-		return header(binary.BigEndian.Uint64(b))
+// within moves to a place in the structure at hand, or another.
+func (c *Coder) within(pos, end int) {
+	c.pos, c.end = pos, end
+	c.next = first(c.buf[pos:end])
+}
+
+// first is the header of the first of those items, 0 where there is none. The item need not be all there.
+func first(items []byte) header {
+	if len(items) >= headerSize {
+		return header(binary.BigEndian.Uint64(items))
 	}
 	return 0
 }
 
 // find is the header of the first sibling with that tag from here on, mostly the next one, or 0.
 func (c *Coder) find(tag Tag) header {
-	switch h := c.next(); {
-	case h.tag() == tag:
-		return h
-	case c.patient:
-		return c.search(tag)
+	if c.next.tag() == tag {
+		return c.next
 	}
-	return 0
+	return c.search(tag)
 }
 
 // search is find in what is left of the structure.
 func (c *Coder) search(tag Tag) header {
+	if !c.patient {
+		return 0
+	}
 	h, left := seek(c.rest(), tag)
 	if h == 0 && (len(left) > 0 || c.first < len(c.skipped)) {
 		c.lost(tag, left)
@@ -82,15 +93,23 @@ func seek(items []byte, tag Tag) (header, []byte) {
 }
 
 // enter moves to the first field of the structure that is next.
-func (c *Coder) enter(h header) {
-	c.pos += headerSize
-	c.end = c.pos + h.length()
+func (c *Coder) enter() {
+	pos := c.pos + headerSize
+	c.within(pos, pos+c.next.length())
 	c.depth++
+}
+
+// exit goes on behind the structure at hand, which is read, in the one around it.
+func (c *Coder) exit(outer int) {
+	if c.err == nil {
+		c.within(c.pos, outer)
+		c.depth--
+	}
 }
 
 // pushIn enters a structure that need not be next, or may not be entered.
 func (c *Coder) pushIn(tag Tag) bool {
-	h := c.next()
+	h := c.next
 	if !h.is(tag, TypeStructure) {
 		h = c.reach(tag, TypeStructure)
 	}
@@ -103,14 +122,14 @@ func (c *Coder) pushIn(tag Tag) bool {
 	case c.depth == MaxDepth:
 		c.stop(tooDeep(tag, c.pos))
 	default:
-		c.enter(h)
+		c.enter()
 	}
 	return c.err == nil
 }
 
 // read moves behind the field and returns its value, without padding.
 func (c *Coder) read(tag Tag, typ Type) ([]byte, bool) {
-	h := c.next()
+	h := c.next
 	if !h.is(tag, typ) {
 		if h = c.reach(tag, typ); h == 0 {
 			return nil, false
@@ -126,6 +145,7 @@ func (c *Coder) read(tag Tag, typ Type) ([]byte, bool) {
 		return nil, false
 	}
 	c.pos += int(size)
+	c.next = first(b[size:])
 	end := headerSize + h.length()
 	return b[headerSize:end:end], true
 }
@@ -143,13 +163,13 @@ func (c *Coder) reach(tag Tag, typ Type) header {
 	if h == 0 {
 		c.Fail(tag, "missing")
 	}
-	for c.pos < c.end && c.next().tag() != tag {
+	for c.pos < c.end && c.next.tag() != tag {
 		c.skip()
 	}
 	if h.typ() != typ {
 		c.Fail(tag, "type %v, not %v", h.typ(), typ)
 	}
-	return c.next()
+	return c.next
 }
 
 // skip passes over one field that nobody asked for.
@@ -158,7 +178,7 @@ func (c *Coder) skip() {
 		c.stop(errUnusual)
 		return
 	}
-	h, passed := c.next(), c.skipped[c.first:]
+	h, passed := c.next, c.skipped[c.first:]
 	tag := h.tag()
 	known := slices.Contains(passed, tag)
 	switch {
