@@ -167,8 +167,12 @@ func (t *TLS) explain(err error) error {
 // explainAlert says what to do about the server's own complaints (RFC 8446 section 6.2).
 func (t *TLS) explainAlert(err error) error {
 	if alerted(err, alertHandshakeFailure, alertInsufficientSecurity) {
+		old := "its own named in tls_ciphers"
+		if t.MinVersion == tls.VersionTLS13 {
+			old = "tls_min_version = 1.2"
+		}
 		return &HandshakeError{"the server accepts none of the suites offered: " + strings.Join(t.offered(), ", ") +
-			"; an old server needs its own named in tls_ciphers", err}
+			"; an old server needs " + old, err}
 	}
 	if strings.Contains(err.Error(), "protocol version") {
 		return &HandshakeError{"the server speaks no TLS version from tls_min_version on", err}
@@ -205,14 +209,19 @@ func alerted(err error, alerts ...tls.AlertError) bool {
 	return slices.ContainsFunc(alerts, func(a tls.AlertError) bool { return a.Error() == remote.Err.Error() })
 }
 
-// offered are the names of the suites that the client offers.
+// offered are the names of the suites that the client offers: those named, which are of TLS 1.2, or else Go's own.
 func (t *TLS) offered() []string {
 	var names []string
-	for _, id := range t.CipherSuites {
-		names = append(names, tls.CipherSuiteName(id))
+	if t.MinVersion < tls.VersionTLS13 {
+		for _, id := range t.CipherSuites {
+			names = append(names, tls.CipherSuiteName(id))
+		}
 	}
-	if names == nil {
-		for _, s := range tls.CipherSuites() {
+	if names != nil {
+		return names
+	}
+	for _, s := range tls.CipherSuites() {
+		if slices.Max(s.SupportedVersions) >= t.MinVersion {
 			names = append(names, s.Name)
 		}
 	}

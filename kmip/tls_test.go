@@ -163,3 +163,13 @@ func TestAlerts(t *testing.T) {
 		require.False(t, alerted(a, a), "one that we sent")
 	}
 }
+
+// OpenSSL says "handshake failure" where it has no suite of the only version offered.
+func TestSuitesOffered(t *testing.T) {
+	refused := &net.OpError{Op: "remote error", Err: alertHandshakeFailure}
+	client := TLS{CipherSuites: []uint16{old}}
+	require.ErrorContains(t, client.explain(refused), "suites offered: "+tls.CipherSuiteName(old)+"; an old server needs its own named in tls_ciphers")
+	client.MinVersion = tls.VersionTLS13
+	require.ErrorContains(t, client.explain(refused),
+		"suites offered: TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256; an old server needs tls_min_version = 1.2")
+}

@@ -3,6 +3,7 @@ package mock
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -100,8 +101,14 @@ func (o *object) entry() Entry {
 	return e
 }
 
-// writeFile replaces a file in one step.
+// writeFile replaces a file in one step, the one that a symbolic link leads to. What is no file stays what it is.
 func writeFile(file string, data []byte, mode os.FileMode) error {
+	if target, err := filepath.EvalSymlinks(file); err == nil {
+		file = target
+	}
+	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is no regular file", file)
+	}
 	temp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*")
 	if err != nil {
 		return err

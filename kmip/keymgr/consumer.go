@@ -97,7 +97,7 @@ func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, key
 		return done(f), nil
 	})
 	if !isLost(err) && (errors.Is(err, kmip.OperationNotSupported) || errors.Is(err, kmip.InvalidMessage)) { // of which PyKMIP's is the latter
-		err = &protocol.Error{Kind: protocol.Unsupported, Message: "the server does not add or delete attributes, and these keep the consumers"}
+		err = &protocol.Error{Kind: protocol.Unsupported, Reason: asError(err).Reason, Message: "the server does not add or delete attributes, and these keep the consumers"}
 	}
 	if err != nil {
 		return nil, m.fail(err)

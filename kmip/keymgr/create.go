@@ -171,9 +171,6 @@ func (m *Manager) fitting(r *record, try func() error) error {
 	m.single = true
 	again := try()
 	m.single = again == nil && r.isASCII() // and so from now on, where the instances were the trouble
-	if isRefused(again) {
-		return err
-	}
 	return again
 }
 
