@@ -242,3 +242,18 @@ func TestSameFilesAsOsloConfig(t *testing.T) {
 	counts := runComparisons(t, t.TempDir(), all)
 	require.Greater(t, counts["options equal"], 500)
 }
+
+// A tilde that does not start the path stands for itself.
+func TestTildeWithinAPath(t *testing.T) {
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.MkdirAll("x", 0o700))
+	require.NoError(t, os.Mkdir("~", 0o700))
+	require.NoError(t, os.WriteFile("~/a.conf", []byte("[kmip]\nhost = here\n"), 0o600))
+	for _, dir := range []string{"./~", "./~/", "x/../~"} {
+		files, err := Load([]Source{{Path: dir, Dir: true}}, []string{"HOME=/nonexistent"})
+		require.NoError(t, err)
+		host, _, err := files.Text("kmip", "host")
+		require.NoError(t, err)
+		require.Equal(t, "here", host)
+	}
+}

@@ -86,7 +86,7 @@ func (s Source) files(env environment) ([]string, error) {
 	var files []string
 	for _, entry := range entries {
 		if name := entry.Name(); strings.HasSuffix(name, ".conf") && name[0] != '.' {
-			files = append(files, fixPath(filepath.Join(dir, name), env))
+			files = append(files, fixPath(strings.TrimSuffix(dir, "/")+"/"+name, env))
 		}
 	}
 	slices.SortFunc(files, compareAsPython)

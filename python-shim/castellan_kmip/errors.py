@@ -40,6 +40,8 @@ class ContextRequired(exception.KeyManagerError, exception.Forbidden):
 def from_answer(error, key_id, context):
     """The exception for an error that the helper answered with."""
     kind = error.get('kind')
+    if not isinstance(kind, str):
+        kind = None
     if kind == 'not_found' and key_id is not None:
         return exception.ManagedObjectNotFoundError(uuid=key_id)
     reason = _reason(kind, error)

@@ -58,7 +58,7 @@ _READS = frozenset(['get_key', 'list_keys', 'check'])
 
 # Contexts hold dates at times. json.dumps would make an encoder for each call,
 # and json.loads guess at the encoding and look for white space twice.
-_encode = json.JSONEncoder(default=str).encode
+_encode = json.JSONEncoder(default=str, ensure_ascii=False).encode
 _decode = json.JSONDecoder().raw_decode
 
 _ids = itertools.count(1)
@@ -85,10 +85,10 @@ class _Gone(HelperError):
 class _Request(object):
     """A request, and the time by which the helper has to answer it."""
 
-    def __init__(self, op, context, args, timeout):
+    def __init__(self, op, context, args, until):
         self.op = op
         self.id = str(next(_ids))
-        self.deadline = time.monotonic() + min(timeout, _MAX_TIMEOUT)
+        self.deadline = min(until, time.monotonic() + _MAX_TIMEOUT)
         self._context = context
         self._args = args
 
@@ -216,10 +216,20 @@ class _Helper(object):
         """Ends the helper, by force after so many seconds, and reaps it."""
         self.closed = True
         self._socket.close()
-        if not self._ends_within(grace):
+        try:
+            if not self._ends_within(grace):
+                self._process.kill()
+                self._ends_within(_GRACE)
+        except BaseException:
+            # A green thread that may not wait any longer: nor for this, which
+            # takes a moment, without giving way.
             self._process.kill()
-            self._ends_within(_GRACE)
-        _running.discard(self)
+            until = time.monotonic() + _GRACE
+            while self.is_alive() and time.monotonic() < until:
+                pass
+            raise
+        finally:
+            _running.discard(self)
 
     def _ends_within(self, seconds):
         # Popen.wait would look again after 0.5 ms, its green sister after 10.
@@ -315,15 +325,16 @@ def _ask(helper, request, last=False):
     return answer
 
 
-def ask(command, session, op, context, args, timeout):
-    """Has the helper that command runs answer, within timeout seconds.
+def ask(command, session, op, context, args, until):
+    """Has the helper that command runs answer.
 
     :param command: tuple of the helper and its arguments
     :param session: whether to use a kept helper
+    :param until: the deadline, on the monotonic clock
     :returns: the answer, a dict with an error or a result
     :raises HelperError: if there is none
     """
-    request = _Request(op, context, args, timeout)
+    request = _Request(op, context, args, until)
     if not session:
         return _ask(_Helper(command), request, last=True)
     pool = _pools.get(command) or _pools.setdefault(command, _Pool(command))

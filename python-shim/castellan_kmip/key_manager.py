@@ -17,6 +17,7 @@ to do with KMIP is the helper's.
 """
 
 import binascii
+import time
 
 from castellan.common import exception
 from castellan.common import objects
@@ -94,7 +95,7 @@ class KMIPKeyManager(key_manager.KeyManager):
         """
         result = self._call_on('get_key', context, managed_object_id,
                                metadata_only=bool(metadata_only))
-        return _from_dict(_field(result, 'object'))
+        return _from_dict(_field(result, 'object', dict))
 
     def delete(self, context, managed_object_id, force=False):
         """Deletes an object.
@@ -120,7 +121,8 @@ class KMIPKeyManager(key_manager.KeyManager):
                     reason='Invalid object type: %s' % object_type)
         result = self._call('list_keys', context, object_type=object_type,
                             metadata_only=bool(metadata_only))
-        return [_from_dict(fields) for fields in _field(result, 'objects')]
+        return [_from_dict(fields)
+                for fields in _field(result, 'objects', list)]
 
     def add_consumer(self, context, managed_object_id, consumer_data):
         """Notes who uses an object, which then is not deleted without force.
@@ -162,11 +164,12 @@ class KMIPKeyManager(key_manager.KeyManager):
         try:
             # An attribute would be looked for, and missed, before the option.
             kmip = self.conf[options.GROUP]
+            until = time.monotonic() + kmip['timeout']
             command = (kmip['helper'] or options.HELPER,) + self._arguments()
             answer = helper.ask(
                 command, kmip['helper_mode'] == 'session', op,
-                contexts.to_dict(context, self.conf), args, kmip['timeout'])
-        except (helper.HelperError, cfg.Error) as e:
+                contexts.to_dict(context, self.conf), args, until)
+        except (helper.HelperError, cfg.Error, RecursionError) as e:
             raise exception.KeyManagerError(reason=e)
         except (TypeError, ValueError) as e:
             raise exception.KeyManagerError(
@@ -177,12 +180,12 @@ class KMIPKeyManager(key_manager.KeyManager):
         return answer['result']
 
 
-def _field(result, name):
-    try:
-        return result[name]
-    except KeyError:
+def _field(result, name, kind=str):
+    value = result.get(name)
+    if not isinstance(value, kind) or not value and kind is str:
         raise exception.KeyManagerError(
             reason='the helper answered without %s' % name)
+    return value
 
 
 def _to_dict(managed_object):
@@ -201,7 +204,7 @@ def _to_dict(managed_object):
         if isinstance(managed_object, key_base_class.Key):
             fields['algorithm'] = managed_object.algorithm
             fields['bit_length'] = managed_object.bit_length
-    except (AttributeError, TypeError, UnicodeEncodeError):
+    except (AttributeError, BufferError, TypeError, UnicodeEncodeError):
         # Their texts may show what is secret, so they are not passed on.
         raise exception.KeyManagerError(
             reason='%s cannot be stored' % type(managed_object).__name__
@@ -212,7 +215,8 @@ def _to_dict(managed_object):
 def _from_dict(fields):
     try:
         return objects.from_dict(fields, id=fields['id'])
-    except (exception.CastellanException, KeyError, TypeError, ValueError):
+    except (exception.CastellanException, AttributeError, KeyError, TypeError,
+            ValueError):
         raise exception.KeyManagerError(
             reason='the helper answered with an object that is none'
         ) from None

@@ -164,16 +164,18 @@ def config_arguments(conf):
     /dev/null keeps the helper from looking for defaults of its own.
     """
     given = list(_given(conf._args or ()))
-    flags = [flag for flag, _path in given]
+    # Only what is spelt out keeps oslo.config from reading its defaults.
+    spelt = [flag for flag, _name, _path in given]
     sources = []
-    if '--config-file' not in flags:
+    if '--config-file' not in spelt:
         files = getattr(conf, 'default_config_files', None) or ['/dev/null']
         sources += [('--config-file', path) for path in files]
-    if '--config-dir' not in flags:
+    if '--config-dir' not in spelt:
         dirs = getattr(conf, 'default_config_dirs', None) or ()
         dirs = [path for path in dirs if os.path.exists(path)]
         sources += [('--config-dir', path) for path in dirs or ['/dev/null']]
-    return tuple('%s=%s' % source for source in sources + given)
+    sources += [(name, path) for _flag, name, path in given]
+    return tuple('%s=%s' % source for source in sources)
 
 
 def _given(args):
@@ -182,5 +184,7 @@ def _given(args):
     rest = iter(args)
     for arg in rest:
         flag, equals, path = arg.partition('=')
-        if flag in ('--config-file', '--config-dir'):
-            yield flag, path if equals else next(rest, '')
+        # argparse takes any beginning that only one option has.
+        for name in ('--config-file', '--config-dir'):
+            if len(flag) > len('--config-') and name.startswith(flag):
+                yield flag, name, path if equals else next(rest, '')

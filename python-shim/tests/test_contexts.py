@@ -90,7 +90,7 @@ def test_plugin(conf, found):
     plugin = Plugin(found)
     fields = contexts.to_dict(ServiceContext(plugin), conf)
     assert fields['auth_token'] == found
-    assert plugin.session.timeout == 30.0
+    assert plugin.session.timeout == 10.0
     assert json.loads(json.dumps(fields, default=str))['timestamp']
 
 
@@ -119,7 +119,7 @@ def test_plugin_trusts_what_the_service_trusts(conf):
     plugin = Plugin('token')
     contexts.to_dict(ServiceContext(plugin), conf)
     assert plugin.session.verify == '/ca.pem'
-    assert plugin.session.timeout == 30.0
+    assert plugin.session.timeout == 10.0
 
 
 @pytest.mark.parametrize('credential, fields', [

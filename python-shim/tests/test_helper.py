@@ -18,9 +18,11 @@ import threading
 import time
 
 from castellan.common import exception
+from oslo_config import cfg
 import pytest
 
 from castellan_kmip import helper
+from castellan_kmip import key_manager
 
 ID = '6f1c0f52-58b1-4a42-8f6c-3c6e8f0b8a11'
 OBEY = '''
@@ -124,6 +126,41 @@ def test_nonsense_has_no_secret(fake, mode):
 def test_result_without_sense(fake, mode, result):
     fake.plays('answer(read(), %s)' % result)
     fails(lambda: fake.manager(mode).get(None, ID), 'helper answered with')
+
+
+def test_request_without_end(fake, mode):
+    fake.plays(OBEY)
+    consumer = []
+    for _ in range(100000):
+        consumer = [consumer]
+    fails(lambda: fake.manager(mode).add_consumer(None, ID, consumer))
+
+
+@pytest.mark.parametrize('name', ['\ud800', 'volume \udcff'])
+def test_name_that_is_no_text(fake, mode, name):
+    fake.plays('log(sys.stdin.read())')
+    fails(lambda: fake.manager(mode).create_key(None, 'AES', 8, name=name))
+    assert fake.log() in ([], [''])
+
+
+def test_name_is_sent_as_it_is(fake, mode):
+    name = 'sch\xf6n \U0001f511 \u2028 "\\'
+    fake.plays('''
+        request = json.loads(sys.stdin.buffer.readline())
+        log(request['args']['name'])
+        answer(request, {'key_id': 'an id'})
+        ''')
+    fake.manager(mode).create_key(None, 'AES', 8, name=name)
+    assert fake.log() == [name]
+
+
+@pytest.mark.parametrize('name', ['timeout', 'helper'])
+def test_options_in_a_circle(fake, name):
+    with open(fake.path + '/nova.conf', 'w') as f:
+        f.write('[kmip]\n%s = $%s\n' % (name, name))
+    conf = cfg.ConfigOpts()
+    conf(['--config-file', fake.path + '/nova.conf'], project='nova')
+    fails(lambda: key_manager.KMIPKeyManager(conf).get(None, ID))
 
 
 def test_endless_answer(fake, mode, monkeypatch):

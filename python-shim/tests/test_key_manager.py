@@ -47,7 +47,7 @@ class Script(object):
         self.answer = {'result': {}}
         self.asked = []
 
-    def ask(self, command, session, op, context, args, timeout):
+    def ask(self, command, session, op, context, args, until):
         self.asked.append({'op': op, 'context': context, 'args': args})
         return self.answer
 
@@ -168,12 +168,27 @@ def test_not_found_without_id(manager, script):
 
 @pytest.mark.parametrize('error', [
     {}, {'kind': 'later', 'message': 'new'}, {'kind': 'config'},
+    {'kind': ['x']}, {'kind': {}, 'message': 'new'},
     {'kind': 'internal', 'message': '100 %s %(reason)s'}])
 def test_errors_of_another_form(manager, script, error):
     script.answer = {'error': error}
     with pytest.raises(exception.KeyManagerError) as caught:
         manager.get(None, ID)
     assert str(error.get('message')) in str(caught.value)
+
+
+@pytest.mark.parametrize('wrong', [None, 5, '', {}, ['a']], ids=str)
+def test_results_of_another_form(manager, script, wrong):
+    script.returns(key_id=wrong, private_key_id=wrong, public_key_id=wrong,
+                   object=wrong, objects=wrong and {})
+    for call in (lambda: manager.create_key(None, 'AES', 256),
+                 lambda: manager.create_key_pair(None, 'RSA', 2048),
+                 lambda: manager.store(None, OBJECTS[0]),
+                 lambda: manager.copy(None, ID),
+                 lambda: manager.get(None, ID),
+                 lambda: manager.list(None)):
+        with pytest.raises(exception.KeyManagerError, match='helper answered'):
+            call()
 
 
 @pytest.mark.parametrize('key_id', [None, ''])
@@ -227,7 +242,8 @@ def test_values_other_than_bytes(manager, script, value, hexadecimal):
 
 @pytest.mark.parametrize('thing', [
     None, b'bytes', object(), passphrase.Passphrase(None),
-    passphrase.Passphrase(5), passphrase.Passphrase('secret\ud800')],
+    passphrase.Passphrase(5), passphrase.Passphrase('secret\ud800'),
+    passphrase.Passphrase(memoryview(b'secret')[::2])],
     ids=str)
 def test_no_objects(manager, script, thing):
     with pytest.raises(exception.KeyManagerError) as caught:

@@ -66,6 +66,19 @@ def test_defaults(tree):
     assert arguments(given, **defaults) == files + given
 
 
+def test_beginnings_of_options(tree):
+    """argparse knows an option by its beginning, oslo.config does not."""
+    default, given = tree + '/a.conf', tree + '/b.conf'
+    conf = cfg.ConfigOpts()
+    conf(['--config-fil=' + given, '--config-d', tree + '/d'],
+         project='cinder', default_config_files=[default],
+         default_config_dirs=[])
+    assert (conf.config_file, conf.config_dir) == ([given], [tree + '/d'])
+    assert list(options.config_arguments(conf)) == [
+        '--config-file=' + default, '--config-dir=/dev/null',
+        '--config-file=' + given, '--config-dir=' + tree + '/d']
+
+
 def test_nothing_to_read():
     """Cinder without files is not to get what nova.conf says."""
     nothing = ['--config-file=/dev/null', '--config-dir=/dev/null']

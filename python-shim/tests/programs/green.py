@@ -74,7 +74,7 @@ def released(manager):
     def call():
         try:
             helper.ask(command, manager.conf.kmip.helper_mode == 'session',
-                       'get_key', None, {}, 30)
+                       'get_key', None, {}, time.monotonic() + 30)
         except helper.HelperError as e:
             return str(e)
 
@@ -102,6 +102,18 @@ def interrupted(manager):
         timeout.cancel()
     assert manager.get(None, key_id).bit_length == 256
     manager.delete(None, key_id)
+
+
+def interrupted_at_the_end(manager):
+    """Also where the helper has answered, and does not end."""
+    before = len(helper._running)
+    command = ('/bin/sh', '-c', 'read request; echo \'{"error": {}}\'; '
+               'exec sleep 60 >/dev/null </dev/null')
+    with eventlet.Timeout(0.3, False):
+        helper.ask(command, manager.conf.kmip.helper_mode == 'session',
+                   'get_key', None, {}, time.monotonic() + 30)
+        raise AssertionError('the helper ended')
+    assert len(helper._running) == before
 
 
 def killed(manager):
@@ -137,7 +149,7 @@ def stopped(manager):
     helper._MARGIN = 0.1
     try:
         helper.ask(('/bin/sleep', '60'), manager.conf.kmip.helper_mode ==
-                   'session', 'get_key', None, {}, 0.3)
+                   'session', 'get_key', None, {}, time.monotonic() + 0.3)
         raise AssertionError('sleep answered')
     except helper.HelperError as e:
         assert 'in time' in str(e), e
@@ -150,6 +162,7 @@ def main():
     pauses = many(manager, int(sys.argv[2]))
     released(manager)
     interrupted(manager)
+    interrupted_at_the_end(manager)
     killed(manager)
     forked(manager)
     try:
