@@ -122,6 +122,27 @@ func (c *Client) passOver() {
 	c.hosts.moved = time.Now()
 }
 
+// Elsewhere asks the other hosts, each in its turn and alone, until one knows, and stays with that. Hosts that cannot be
+// reached are left out. Where none knows the client is back at the host that it was at. One that stays with its host asks
+// nobody else.
+func (c *Client) Elsewhere(ctx context.Context, ask func() (known bool)) {
+	if c.stays || len(c.config.Hosts) < 2 {
+		return
+	}
+	defer c.Stay(false)
+	for range len(c.config.Hosts) - 1 {
+		c.passOver()
+		c.hosts.until = time.Time{}
+		if c.connect(ctx) != nil {
+			continue
+		}
+		if c.Stay(true); ask() {
+			return
+		}
+	}
+	c.passOver()
+}
+
 // Return goes back to a better host than the one in use, if one has come back. It does not wait: from time to time it has
 // somebody look, and takes the connection that was found when it is called again. Call it between operations, which are
 // best served by one host each.

@@ -54,4 +54,22 @@ func TestInventory(t *testing.T) {
 func TestAnInventoryThatCannotBeWritten(t *testing.T) {
 	_, err := mock.Start(mock.Config{Inventory: filepath.Join(t.TempDir(), "none", "objects.json")})
 	require.Error(t, err)
+	_, err = mock.Start(mock.Config{Inventory: os.DevNull})
+	require.ErrorContains(t, err, "no regular file")
+}
+
+func TestAnInventoryBehindALink(t *testing.T) {
+	dir := t.TempDir()
+	link, file := filepath.Join(dir, "link"), filepath.Join(dir, "objects.json")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	require.NoError(t, os.Symlink("objects.json", link))
+	s, err := mock.Start(mock.Config{Inventory: link})
+	require.NoError(t, err)
+	defer s.Close()
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, "[]\n", string(text))
+	info, err := os.Lstat(link)
+	require.NoError(t, err)
+	require.Equal(t, os.ModeSymlink, info.Mode().Type())
 }

@@ -54,6 +54,16 @@ func (f *found) recorded(c protocol.Consumer) *kmip.Attribute {
 	return nil
 }
 
+// namesakes is how many instances of an attribute go by its name and index.
+func (f *found) namesakes(a *kmip.Attribute) (n int) {
+	for i := range f.attributes {
+		if b := &f.attributes[i]; b.AttributeName == a.AttributeName && b.Index == a.Index {
+			n++
+		}
+	}
+	return n
+}
+
 // AddConsumer records a consumer. One that is recorded already stays as it is.
 func (m *Manager) AddConsumer(ctx context.Context, who *protocol.Context, args *protocol.ChangeConsumer) (*protocol.Done, error) {
 	return m.changeConsumer(ctx, who, args.KeyID, func(f *found) bool { return f.recorded(args.Consumer) != nil }, func(ctx context.Context, f *found) error {
@@ -70,6 +80,9 @@ func (m *Manager) RemoveConsumer(ctx context.Context, who *protocol.Context, arg
 		a := f.recorded(args.Consumer)
 		if a == nil {
 			return &protocol.Error{Kind: protocol.NotFound, Reason: kmip.ItemNotFound.String(), Message: "the key has no such consumer"}
+		}
+		if m.client.Version() < kmip.V2_0 && f.namesakes(a) > 1 { // and so the server could take another for it
+			return &protocol.Error{Kind: protocol.Unsupported, Message: "the server does not tell the instances of an attribute apart by an index"}
 		}
 		_, err := kmip.Do(ctx, m.client, &kmip.DeleteAttribute{UniqueIdentifier: f.id, Current: a, Name: a.AttributeName, Index: a.Index})
 		return err
@@ -88,7 +101,8 @@ func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, key
 		return &protocol.Done{}, nil
 	}
 	m.settle(f.id)
-	err = m.once(ctx, "the consumers of the key "+keyID+" may have been changed", func() error { return change(ctx, f) }, func() (bool, error) {
+	effect := func() string { return "the consumers of the key " + keyID + " may have been changed" }
+	err = m.once(ctx, effect, func() error { return change(ctx, f) }, func() (bool, error) {
 		shown, err := m.find(ctx, who, keyID, false)
 		if err != nil {
 			return false, err

@@ -77,4 +77,5 @@ func TestConsumersUnsupported(t *testing.T) {
 	b := start(t, setting{mock: mock.Config{Without: []kmip.Operation{kmip.OpAddAttribute}}, keymgr: isolating()})
 	_, err := b.AddConsumer(context.Background(), alice, &protocol.ChangeConsumer{KeyID: b.create(alice, 256), Consumer: protocol.Consumer{Service: "a", ResourceType: "b", ResourceID: "c"}})
 	require.Equal(t, protocol.Unsupported, kind(err))
+	require.Equal(t, "OperationNotSupported", err.(*protocol.Error).Reason)
 }

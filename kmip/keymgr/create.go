@@ -15,14 +15,37 @@ import (
 
 // description is what a new object records besides its value: its unique Name and where it came from.
 type description struct {
-	name   string // a UUID that this object alone has
-	record record
-	others kmip.Attributes
+	names    []string // UUIDs that this object alone has: the last one counts, and it may have been made under those before
+	server   string   // the one that was last to make it
+	unproven bool     // nothing but its answer says that what it made is this
+	record   record
+	others   kmip.Attributes
+}
+
+func (d *description) name() string { return d.names[len(d.names)-1] }
+
+func (d *description) rename() { d.names = append(d.names, protocol.NewUUID()) }
+
+// making is an attempt at making what is described. What was lost at one server has another Name at the next: the first may
+// have made it all the same, and once the servers exchange what they have the one would be taken for the other.
+func (m *Manager) making(try func() error, all ...*description) func() error {
+	return func() error {
+		for _, d := range all {
+			if d.server != "" && d.server != m.client.Server() {
+				d.rename()
+			}
+		}
+		err := try()
+		for _, d := range all {
+			d.server = m.client.Server()
+		}
+		return err
+	}
 }
 
 // describe describes a new object.
 func (m *Manager) describe(who *protocol.Context, name string, expiration *time.Time) *description {
-	d := &description{name: protocol.NewUUID(), record: newRecord(who, name)}
+	d := &description{names: []string{protocol.NewUUID()}, record: newRecord(who, name)}
 	if m.config.ObjectGroup != "" {
 		d.others = append(d.others, kmip.TextAttribute(ttlv.TagObjectGroup, m.config.ObjectGroup))
 	}
@@ -34,7 +57,7 @@ func (m *Manager) describe(who *protocol.Context, name string, expiration *time.
 
 // attributes are the description as the server takes it.
 func (m *Manager) attributes(d *description) kmip.Attributes {
-	list := kmip.Attributes{kmip.NameAttribute(d.name)}
+	list := kmip.Attributes{kmip.NameAttribute(d.name())}
 	if m.single {
 		list = append(list, d.record.single()...)
 	} else {
@@ -81,7 +104,7 @@ func (m *Manager) create(ctx context.Context, s *spec, d *description) (string, 
 	})
 	if err != nil && s.isXTS() && isRefused(err) {
 		id, again := m.generate(ctx, s, d)
-		return id, keepDoubt(again, err, mayExist(d.name))
+		return id, keepDoubt(again, err, d.mayExist())
 	}
 	return id, err
 }
@@ -132,13 +155,13 @@ type adder func(b *kmip.Batch, described kmip.Attributes) func() (string, error)
 func (m *Manager) make(ctx context.Context, d *description, activate bool, add adder) (keyID string, err error) {
 	var id string
 	var active error
-	err = m.once(ctx, mayExist(d.name), func() error {
+	err = m.once(ctx, d.mayExist, m.making(func() error {
 		return m.fitting(&d.record, func() (err error) {
 			id, active, err = m.makeOnce(ctx, d, activate, add)
 			return err
 		})
-	}, func() (bool, error) {
-		id, err = m.identify(ctx, d.name)
+	}, d), func() (bool, error) {
+		id, err = m.identify(ctx, d.name())
 		active = kmip.ErrNotRun
 		return id != "", err
 	})
@@ -157,7 +180,7 @@ func (d *description) keyID(id string) string {
 	if protocol.IsUUID(id) {
 		return id
 	}
-	return d.name
+	return d.name()
 }
 
 // fitting has something made that records this. What a server refused is tried once more with the record in its plainest
@@ -190,14 +213,29 @@ func (m *Manager) makeOnce(ctx context.Context, d *description, activate bool, a
 		return "", nil, failed
 	}
 	if err == nil {
-		err = m.prove(ctx, id, d, shown, failed)
+		err = cmpErr(m.prove(ctx, id, d, shown, failed), m.kept(ctx, id, d, shown))
 	}
 	return id, activated.Err, err
 }
 
-// showName asks for the Names of an object, the placeholder's where id is "".
+// kept makes sure that an object says whose it is, where that decides who sees it. One that does not would be lost to its
+// project, and is undone.
+func (m *Manager) kept(ctx context.Context, id string, d *description, shown *kmip.Result[kmip.GetAttributesResponse]) error {
+	if !m.config.ProjectIsolation || shown.Err != nil || recordOf(shown.Response.Attributes.Applications()).Project == d.record.Project {
+		return nil
+	}
+	m.made(id)
+	err := m.undo(ctx, id, d, &kmip.ResultError{Reason: kmip.UnsupportedAttribute, Message: "an object made does not keep its " +
+		"Application Specific Information, which project_isolation needs"})
+	d.rename() // some servers keep the Name of what is destroyed taken
+	return err
+}
+
+// showName asks for the Names of an object and its record, the placeholder's where id is "".
 func showName(id string) *kmip.GetAttributes {
-	return &kmip.GetAttributes{UniqueIdentifier: id, Names: []kmip.AttributeName{{Tag: ttlv.TagName}}}
+	return &kmip.GetAttributes{UniqueIdentifier: id, Names: []kmip.AttributeName{
+		{Tag: ttlv.TagName}, {Tag: ttlv.TagApplicationSpecificInformation},
+	}}
 }
 
 // prove makes sure that what the server says it made is what was described. An identifier alone could be anybody's: one in
@@ -209,7 +247,7 @@ func (m *Manager) prove(ctx context.Context, id string, d *description, shown *k
 		err = failed
 	}
 	switch {
-	case err == nil && slices.Contains(shown.Response.Attributes.Names(), d.name):
+	case err == nil && slices.Contains(shown.Response.Attributes.Names(), d.name()):
 		return nil
 	case err == nil:
 		return m.notShown("it has others")
@@ -217,15 +255,17 @@ func (m *Manager) prove(ctx context.Context, id string, d *description, shown *k
 		return m.notShown(err.Error())
 	}
 	m.settle(id)
-	located, unseen := kmip.Do(ctx, m.client, locate(d.name))
+	located, unseen := kmip.Do(ctx, m.client, locate(d.name()))
 	switch {
 	case isResult(unseen):
+		d.unproven = true
 		return nil
 	case unseen != nil:
 		return m.notShown(err.Error() + ", and then " + unseen.Error())
 	case len(located.UniqueIdentifiers) > 0 && !slices.Contains(located.UniqueIdentifiers, id):
 		return m.notShown(err.Error() + ", and another has it")
 	}
+	d.unproven = len(located.UniqueIdentifiers) == 0
 	return nil
 }
 
@@ -244,7 +284,7 @@ func isRefused(err error) bool {
 	case kmip.InvalidField, kmip.InvalidAttributeValue, kmip.InvalidAttribute, kmip.NumericRange, kmip.IllegalOperation,
 		kmip.CryptographicFailure, kmip.BadCryptographicParameters, kmip.UnsupportedCryptographicParameters,
 		kmip.MultiValuedAttribute, kmip.IndexOutOfBounds, kmip.FeatureNotSupported, kmip.OperationNotSupported,
-		kmip.InvalidMessage, kmip.GeneralFailure:
+		kmip.UnsupportedAttribute, kmip.InvalidMessage, kmip.GeneralFailure:
 		return true
 	}
 	return false

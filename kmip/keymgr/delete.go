@@ -68,7 +68,7 @@ func mayBeGone(keyID string) string { return "the key " + keyID + " may have bee
 // object that some servers want revoked before it was ever Active can be revoked as compromised only.
 func (m *Manager) destroy(ctx context.Context, id string) error {
 	err := m.climb(ctx, id, kmip.CessationOfOperation)
-	if err == nil || isNotFound(err) || !isResult(err) {
+	if err == nil || isNotFound(err) || !isResult(err) || errors.Is(err, kmip.OperationNotSupported) || errors.Is(err, kmip.NotAuthorised) {
 		return err
 	}
 	state, unknown := m.state(ctx, id)
@@ -86,7 +86,7 @@ func (m *Manager) destroy(ctx context.Context, id string) error {
 // destroyed by what was not answered. That a server refuses to do it again tells nothing: some refuse it of what is gone.
 func (m *Manager) climb(ctx context.Context, id string, why kmip.RevocationReasonCode) error {
 	again := false
-	return m.once(ctx, "", func() error {
+	return m.once(ctx, func() string { return "" }, func() error {
 		err := m.climbOnce(ctx, id, why)
 		if again && isNotFound(err) {
 			return nil

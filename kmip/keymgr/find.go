@@ -49,9 +49,15 @@ func (m *Manager) find(ctx context.Context, who *protocol.Context, keyID string,
 	if err := m.admit(who); err != nil {
 		return nil, err
 	}
-	f, err := m.read(ctx, keyID, value)
-	if f == nil && mayHaveOtherID(err) {
-		f, err = m.named(ctx, keyID, value, err)
+	f, err := m.resolve(ctx, keyID, value)
+	if isNotFound(err) { // here, to which what was made at another host may be yet to come
+		m.client.Elsewhere(ctx, func() bool {
+			there, unknown := m.resolve(ctx, keyID, value)
+			if unknown == nil {
+				f, err = there, nil
+			}
+			return unknown == nil
+		})
 	}
 	if isNotFound(err) || f != nil && (f.destroyed() || !m.visible(who, f)) {
 		return nil, notFound(keyID)
@@ -59,6 +65,15 @@ func (m *Manager) find(ctx context.Context, who *protocol.Context, keyID string,
 		return nil, err
 	}
 	return f, nil
+}
+
+// resolve reads the object with that key id as the host in use has it.
+func (m *Manager) resolve(ctx context.Context, keyID string, value bool) (*found, error) {
+	f, err := m.read(ctx, keyID, value)
+	if f == nil && mayHaveOtherID(err) {
+		return m.named(ctx, keyID, value, err)
+	}
+	return f, err
 }
 
 // destroyed tells whether only the object's attributes are left, as some servers keep them.
@@ -181,6 +196,9 @@ const maxLocated = 16
 // unique and carry out late what was given up and made again, the oldest counts: it alone was read before others came.
 func (m *Manager) oneOf(ctx context.Context, ids []string, keyID string, value bool, refused error) (*found, error) {
 	var all []*found
+	if len(ids) > 0 {
+		m.settle(ids[0])
+	}
 	for _, id := range ids[:min(len(ids), maxLocated)] {
 		f, err := m.read(ctx, id, false)
 		if err != nil && !isNotFound(err) {
@@ -248,7 +266,7 @@ func (f *found) object(keyID string) (*protocol.Object, error) {
 		return nil, &protocol.Error{Kind: protocol.Unsupported, Message: err.Error()}
 	}
 	o.Value = append(secret.Bytes{}, value...)
-	if err := checkLength(o); err != nil {
+	if err := cmp.Or(checkLength(o), f.checkClaims()); err != nil {
 		o.Clear()
 		return nil, &protocol.Error{Kind: protocol.Internal, Message: "the server's answer is damaged: " + err.Error()}
 	}

@@ -141,3 +141,81 @@ func TestNextOperationGoesAnywhere(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, list.Objects)
 }
+
+// fresh is another manager for the same hosts, as another process has it.
+func fresh(t *testing.T, hosts ...*bench) *keymgr.Manager {
+	t.Helper()
+	config := hosts[0].server.Client()
+	for _, b := range hosts[1:] {
+		config.Hosts = append(config.Hosts, b.server.Addr())
+	}
+	config.MaxRetries, config.RetryInterval = 3, time.Millisecond
+	client := kmip.NewClient(config)
+	t.Cleanup(func() { client.Close() })
+	return keymgr.New(client, lasting(10*time.Second))
+}
+
+// TestMadeAgainElsewhere has a host carry out a change, lose the answer and go away, and another, which does not know the
+// object yet, make it again. The two must not be taken for each other by anybody, ever.
+func TestMadeAgainElsewhere(t *testing.T) {
+	for _, decimal := range []bool{false, true} {
+		a, b := apart(t, mock.Config{DecimalIDs: decimal})
+		a.list(alice)
+		lost := func(o kmip.Operation) {
+			a.server.Inject(mock.Fault{Operation: o, Action: mock.DropResponse}, mock.Fault{Action: mock.Refuse})
+		}
+		lost(kmip.OpCreate)
+		id := a.create(alice, 256)
+		lost(kmip.OpRegister)
+		stored := a.store(alice, passphrase())
+		lost(kmip.OpCreateKeyPair)
+		_, err := a.CreateKeyPair(t.Context(), alice, &protocol.CreateKey{Algorithm: "EC", Length: 256})
+		require.NoError(t, err)
+
+		names := map[string]bool{}
+		for _, o := range append(a.server.Inventory(), b.server.Inventory()...) {
+			require.False(t, names[o.Names[0]])
+			names[o.Names[0]] = true
+		}
+		for _, id := range []string{id, stored} {
+			want, err := fresh(t, b).GetKey(t.Context(), alice, &protocol.GetKey{KeyID: id})
+			if err != nil { // it was made at the first host, which was back
+				want, err = fresh(t, a).GetKey(t.Context(), alice, &protocol.GetKey{KeyID: id})
+			}
+			require.NoError(t, err)
+			got, err := fresh(t, a, b).GetKey(t.Context(), alice, &protocol.GetKey{KeyID: id})
+			require.NoError(t, err)
+			require.Equal(t, []byte(want.Value), []byte(got.Value))
+		}
+	}
+}
+
+// TestNotYetCopied has the preferred host be a read-only one that hears of new objects later.
+func TestNotYetCopied(t *testing.T) {
+	for _, decimal := range []bool{false, true} {
+		clone, node := apart(t, mock.Config{DecimalIDs: decimal})
+		clone.server.Inject(mock.Fault{Operation: kmip.OpCreate, Action: mock.Fail, Reason: kmip.PermissionDenied, Count: 100})
+		id := clone.create(alice, 256)
+		require.Empty(t, clone.server.Inventory())
+		require.Equal(t, 256, clone.get(alice, id).BitLength)
+
+		m := fresh(t, clone, node)
+		_, err := m.GetKey(t.Context(), bob, &protocol.GetKey{KeyID: id})
+		require.Equal(t, protocol.NotFound, kind(err))
+		o, err := m.GetKey(t.Context(), alice, &protocol.GetKey{KeyID: id})
+		require.NoError(t, err)
+		require.Equal(t, 256, o.BitLength)
+		_, err = fresh(t, clone, node).DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: id})
+		require.NoError(t, err)
+		require.Empty(t, node.server.Inventory())
+		_, err = m.GetKey(t.Context(), alice, &protocol.GetKey{KeyID: id})
+		require.Equal(t, protocol.NotFound, kind(err))
+	}
+}
+
+// lasting is isolating with a timeout for each operation.
+func lasting(timeout time.Duration) keymgr.Config {
+	c := isolating()
+	c.Timeout = timeout
+	return c
+}

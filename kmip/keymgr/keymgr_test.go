@@ -357,11 +357,14 @@ func TestAdministratorDeletes(t *testing.T) {
 // TestRefusedDelete has a server that lets this client destroy nothing. A key that lives on is not marked as compromised.
 func TestRefusedDelete(t *testing.T) {
 	for _, force := range []bool{false, true} {
-		b := start(t, setting{mock: mock.Config{Without: []kmip.Operation{kmip.OpDestroy}}, keymgr: isolating()})
-		id := b.create(alice, 256)
-		_, err := b.DeleteKey(context.Background(), alice, &protocol.DeleteKey{KeyID: id, Force: force})
-		require.Equal(t, protocol.Unsupported, kind(err), "%v", err)
-		require.Equal(t, "deactivated", b.get(alice, id).State)
+		for active, state := range map[bool]string{true: "deactivated", false: "pre-active"} {
+			config := keymgr.Config{Activate: active, ProjectIsolation: true}
+			b := start(t, setting{mock: mock.Config{Without: []kmip.Operation{kmip.OpDestroy}}, keymgr: config})
+			id := b.create(alice, 256)
+			_, err := b.DeleteKey(context.Background(), alice, &protocol.DeleteKey{KeyID: id, Force: force})
+			require.Equal(t, protocol.Unsupported, kind(err), "%v", err)
+			require.Equal(t, state, b.get(alice, id).State)
+		}
 	}
 }
 
@@ -421,4 +424,17 @@ func TestPair(t *testing.T) {
 			require.Empty(t, b.list(service))
 		})
 	}
+}
+
+// TestLengthLeftOut stores keys without saying how long they are.
+func TestLengthLeftOut(t *testing.T) {
+	b := start(t, setting{keymgr: isolating()})
+	key := func(bytes int) *protocol.Object {
+		return &protocol.Object{Type: protocol.SymmetricKey, Algorithm: "AES", Value: make(secret.Bytes, bytes)}
+	}
+	for _, bytes := range []int{16, 32, 64} {
+		require.Equal(t, bytes*8, b.get(alice, b.store(alice, key(bytes))).BitLength)
+	}
+	_, err := b.StoreKey(t.Context(), alice, &protocol.StoreKey{Object: key(0)})
+	require.Equal(t, protocol.InvalidRequest, kind(err))
 }

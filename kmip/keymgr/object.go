@@ -86,6 +86,16 @@ func (f *found) algorithm() (string, int) {
 	return a.String(), int(bits)
 }
 
+// checkClaims holds the length that a symmetric key gives itself against the one that the server gives it.
+func (f *found) checkClaims() error {
+	own, given := int(f.value.KeyBlock.Length), int(f.attributes.Int(ttlv.TagCryptographicLength))
+	if f.value.Type != kmip.SymmetricKeyObject || own == 0 || given == 0 ||
+		fits(protocol.SymmetricKey, own, given) || fits(protocol.SymmetricKey, given, own) {
+		return nil
+	}
+	return fmt.Errorf("a key of %d bits that should have %d", own, given)
+}
+
 // encode is an object to register. The value stays the caller's: the result aliases it.
 func encode(o *protocol.Object) (*kmip.Object, *spec, error) {
 	switch o.Type {
@@ -109,6 +119,11 @@ func encodeKey(o *protocol.Object) (*kmip.Object, *spec, error) {
 	algorithm, ok := kmip.ParseAlgorithm(o.Algorithm)
 	if !ok {
 		return nil, nil, invalid("args.object.algorithm: KMIP has no algorithm of that name")
+	}
+	if o.BitLength == 0 { // null
+		measured := *o
+		measured.BitLength = measure(o)
+		o = &measured
 	}
 	if err := checkLength(o); err != nil {
 		return nil, nil, invalid("args.object: %v", err)
@@ -155,20 +170,24 @@ func publicFormat(der []byte) kmip.KeyFormatType {
 // checkLength holds a key's bytes against the length it claims, so that a key that is cut short is neither stored nor
 // given out. An asymmetric key is measured where its form is known.
 func checkLength(o *protocol.Object) error {
-	bits := len(o.Value) * 8
-	switch o.Type {
-	case protocol.SymmetricKey:
-	case protocol.PublicKey:
-		bits = publicBits(o.Value)
-	case protocol.PrivateKey:
-		_, bits = privateKey(o.Value)
-	default:
-		return nil
-	}
+	bits := measure(o)
 	if bits == 0 && o.Type != protocol.SymmetricKey || fits(o.Type, bits, o.BitLength) {
 		return nil
 	}
 	return fmt.Errorf("the key has %d bits where %d are claimed", bits, o.BitLength)
+}
+
+// measure is a key's length by its value, 0 where its form is not known and for what is no key.
+func measure(o *protocol.Object) (bits int) {
+	switch o.Type {
+	case protocol.SymmetricKey:
+		bits = len(o.Value) * 8
+	case protocol.PublicKey:
+		bits = publicBits(o.Value)
+	case protocol.PrivateKey:
+		_, bits = privateKey(o.Value)
+	}
+	return bits
 }
 
 // fits knows that DES keys have parity bits, which some count and some do not.

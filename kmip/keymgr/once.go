@@ -3,6 +3,7 @@ package keymgr
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"kmip-keymgr/kmip"
 	"kmip-keymgr/ttlv"
@@ -15,7 +16,7 @@ const maxActivations = 5
 // tried again, as often as the client may. So nothing is made twice, and nothing that was made is lost. look tells whether
 // it is there. It looks at once, which is no further attempt, and after the pause before one, for what came through late.
 // effect is for an error that leaves it open: what may have come of it.
-func (m *Manager) once(ctx context.Context, effect string, try func() error, look func() (bool, error)) error {
+func (m *Manager) once(ctx context.Context, effect func() string, try func() error, look func() (bool, error)) error {
 	first := try()
 	if !isLost(first) {
 		return first
@@ -31,7 +32,7 @@ func (m *Manager) once(ctx context.Context, effect string, try func() error, loo
 		case there:
 			return nil
 		case !more, unseen != nil, refused != nil:
-			return inDoubt(first, refused, unseen, effect)
+			return inDoubt(first, refused, unseen, effect())
 		}
 		err := try()
 		if err == nil {
@@ -52,7 +53,11 @@ func isLost(err error) bool {
 }
 
 // mayExist tells the operator under which Name to look for an object that may have been made.
-func mayExist(names string) string { return "the object may exist under the Name " + names }
+func (d *description) mayExist() string { return mayExist(d.names) }
+
+func mayExist(names []string) string {
+	return "the object may exist under the Name " + strings.Join(names, " or ")
+}
 
 // identify is the server's identifier of the object that has the Name, "" where there is none.
 func (m *Manager) identify(ctx context.Context, name string) (string, error) {
@@ -112,14 +117,20 @@ func (m *Manager) ensureActive(ctx context.Context, id string, d *description, e
 }
 
 // undo destroys an object that came out wrong, and returns why it was. That another server than the one that made it does
-// not know it tells nothing.
+// not know it tells nothing. What may be somebody else's is not destroyed.
 func (m *Manager) undo(ctx context.Context, id string, d *description, why error) error {
-	err := m.destroy(ctx, id)
+	err := errUnproven
+	if !d.unproven {
+		err = m.destroy(ctx, id)
+	}
 	if gone := isNotFound(err) && m.client.Server() == m.maker; err != nil && !gone {
 		e := asError(why)
-		e.Message += "; the object stays behind under the Name " + d.name + ", since it could not be destroyed: " + err.Error()
+		e.Message += "; the object stays behind under the Name " + d.name() + ", since it could not be destroyed: " + err.Error()
 		e.MaybeExecuted = true
 		return e
 	}
 	return why
 }
+
+// errUnproven keeps an object that the server says it made, and shows nothing of, from being destroyed.
+var errUnproven = errors.New("the server does not show that it is the one")

@@ -2,6 +2,7 @@ package keymgr
 
 import (
 	"context"
+	"slices"
 
 	"kmip-keymgr/kmip"
 	"kmip-keymgr/protocol"
@@ -17,12 +18,13 @@ func (m *Manager) CreateKeyPair(ctx context.Context, who *protocol.Context, args
 	}
 	private, public := m.describe(who, args.Name, args.Expiration), m.describe(who, args.Name, args.Expiration)
 	var made *kmip.CreateKeyPairResponse
-	err = m.once(ctx, mayExist(private.names(public)), func() error {
+	names := func() string { return mayExist(slices.Concat(private.names, public.names)) }
+	err = m.once(ctx, names, m.making(func() error {
 		return m.fitting(&private.record, func() (err error) { // the public key's record says the same
 			made, err = m.makePair(ctx, m.pairRequest(s, private, public), private, public)
 			return err
 		})
-	}, func() (there bool, err error) {
+	}, private, public), func() (there bool, err error) {
 		made, err = m.identifyPair(ctx, private, public)
 		return made != nil, err
 	})
@@ -46,19 +48,20 @@ func (m *Manager) makePair(ctx context.Context, request *kmip.CreateKeyPair, pri
 	b := kmip.Batch{Continue: true}
 	first, second := kmip.Add(&b, showName(made.Private)), kmip.Add(&b, showName(made.Public))
 	failed := m.client.Run(ctx, &b)
-	return made, cmpErr(m.prove(ctx, made.Private, private, first, failed), m.prove(ctx, made.Public, public, second, failed))
+	err = cmpErr(m.prove(ctx, made.Private, private, first, failed), m.prove(ctx, made.Public, public, second, failed))
+	if err == nil {
+		err = cmpErr(m.kept(ctx, made.Private, private, first), m.kept(ctx, made.Public, public, second))
+	}
+	return made, err
 }
-
-// names are those of both halves.
-func (d *description) names(other *description) string { return d.name + " or " + other.name }
 
 // identifyPair finds a pair by the Names of its halves, nil where it was not made.
 func (m *Manager) identifyPair(ctx context.Context, private, public *description) (*kmip.CreateKeyPairResponse, error) {
-	first, err := m.identify(ctx, private.name)
+	first, err := m.identify(ctx, private.name())
 	if err != nil {
 		return nil, err
 	}
-	second, err := m.identify(ctx, public.name)
+	second, err := m.identify(ctx, public.name())
 	if err != nil || first == "" || second == "" {
 		return nil, err
 	}

@@ -1,0 +1,187 @@
+package keymgr_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"kmip-keymgr/kmip"
+	"kmip-keymgr/protocol"
+	"kmip-keymgr/ttlv"
+)
+
+// shelf is a server that keeps symmetric keys in its own way. It answers one connection at a time.
+type shelf struct {
+	keep func(kmip.Attributes) kmip.Attributes // what of a new object's attributes it keeps, nil for all
+	show func(*kmip.Attribute)                 // how it shows them, nil for as they are
+	key  string
+
+	ids     []string
+	objects map[string]kmip.Attributes
+}
+
+func newShelf() *shelf {
+	return &shelf{objects: map[string]kmip.Attributes{}, key: "0123456789abcdef0123456789abcdef"}
+}
+
+func (s *shelf) serve(m *kmip.RequestMessage) (items []kmip.ResponseItem) {
+	placeholder := ""
+	for i := range m.Items {
+		p := s.answer(m.Items[i].Payload, &placeholder)
+		if p == nil {
+			items = append(items, kmip.ResponseItem{Status: kmip.StatusFailed, Reason: kmip.ItemNotFound})
+		} else {
+			items = append(items, kmip.ResponseItem{Payload: p})
+		}
+		if p == nil && m.Header.ErrorContinuation != kmip.BatchContinue {
+			break
+		}
+	}
+	return items
+}
+
+func (s *shelf) answer(request kmip.Payload, placeholder *string) kmip.Payload {
+	switch q := request.(type) {
+	case *kmip.Create:
+		return s.create(q, placeholder)
+	case *kmip.Locate:
+		return &kmip.LocateResponse{}
+	case *kmip.GetAttributes:
+		id := *placeholder
+		if q.UniqueIdentifier != "" {
+			id = q.UniqueIdentifier
+		}
+		if _, there := s.objects[id]; there {
+			return &kmip.GetAttributesResponse{UniqueIdentifier: id, Attributes: s.shown(id)}
+		}
+	case *kmip.Get:
+		return &kmip.GetResponse{UniqueIdentifier: *placeholder + q.UniqueIdentifier, Object: kmip.Object{Type: kmip.SymmetricKeyObject, KeyBlock: kmip.KeyBlock{
+			Format: kmip.Raw, Algorithm: kmip.AES, Length: int32(len(s.key) * 8), Material: kmip.BytesMaterial([]byte(s.key)),
+		}}}
+	case *kmip.Destroy:
+		if _, there := s.objects[q.UniqueIdentifier]; there {
+			delete(s.objects, q.UniqueIdentifier)
+			return &kmip.DestroyResponse{UniqueIdentifier: q.UniqueIdentifier}
+		}
+	case *kmip.Activate:
+		return &kmip.ActivateResponse{UniqueIdentifier: *placeholder + q.UniqueIdentifier}
+	case *kmip.AddAttribute:
+		a := q.Attribute
+		a.Index = int32(len(kmip.Attributes(s.objects[q.UniqueIdentifier]).Applications()))
+		s.objects[q.UniqueIdentifier] = append(s.objects[q.UniqueIdentifier], a)
+		return &kmip.AddAttributeResponse{UniqueIdentifier: q.UniqueIdentifier, Attribute: a}
+	}
+	return nil
+}
+
+func (s *shelf) create(q *kmip.Create, placeholder *string) kmip.Payload {
+	*placeholder = protocol.NewUUID()
+	attributes := append(kmip.Attributes{kmip.EnumAttribute(ttlv.TagObjectType, kmip.SymmetricKeyObject)}, q.Attributes...)
+	if s.keep != nil {
+		attributes = s.keep(attributes)
+	}
+	s.ids, s.objects[*placeholder] = append(s.ids, *placeholder), attributes
+	return &kmip.CreateResponse{ObjectType: kmip.SymmetricKeyObject, UniqueIdentifier: *placeholder}
+}
+
+func (s *shelf) shown(id string) kmip.Attributes {
+	list := slices.Clone(s.objects[id])
+	for i := range list {
+		if s.show != nil {
+			s.show(&list[i])
+		}
+	}
+	return list
+}
+
+func createAES(name string) *protocol.CreateKey {
+	return &protocol.CreateKey{Algorithm: "AES", Length: 256, Name: name}
+}
+
+// TestRecordNotKept is about servers that keep the last instance of an attribute, or none, and do not say so. A key that
+// does not say whose it is would never be found again by its project.
+func TestRecordNotKept(t *testing.T) {
+	for _, kept := range []int{0, 1} {
+		s := newShelf()
+		s.keep = func(list kmip.Attributes) kmip.Attributes {
+			left := len(list.Applications()) - kept
+			return slices.DeleteFunc(slices.Clone(list), func(a kmip.Attribute) bool {
+				if a.Tag == ttlv.TagApplicationSpecificInformation {
+					left--
+				}
+				return a.Tag == ttlv.TagApplicationSpecificInformation && left >= 0
+			})
+		}
+		m := lie(t, s.serve, lasting(time.Minute))
+		made, err := m.CreateKey(t.Context(), alice, createAES("name"))
+		if kept == 0 {
+			require.Equal(t, protocol.Unsupported, kind(err))
+			require.ErrorContains(t, err, "project_isolation")
+			require.Empty(t, s.objects)
+			require.Len(t, s.ids, 2, "the second in the plainest form")
+			continue
+		}
+		require.NoError(t, err)
+		require.Len(t, s.objects, 1)
+		o, err := m.GetKey(t.Context(), alice, &protocol.GetKey{KeyID: made.KeyID})
+		require.NoError(t, err)
+		require.Equal(t, "name", o.Name)
+		_, err = m.DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: made.KeyID})
+		require.NoError(t, err)
+		require.Empty(t, s.objects)
+	}
+}
+
+// TestIndicesNotShown is about a server that leaves indices out: by the index 0 it would delete whose the key is.
+func TestIndicesNotShown(t *testing.T) {
+	s := newShelf()
+	s.show = func(a *kmip.Attribute) { a.Index = 0 }
+	m := lie(t, s.serve, lasting(time.Minute))
+	made, err := m.CreateKey(t.Context(), alice, createAES("name"))
+	require.NoError(t, err)
+	change := &protocol.ChangeConsumer{KeyID: made.KeyID, Consumer: protocol.Consumer{Service: "cinder", ResourceType: "volume", ResourceID: "v1"}}
+	_, err = m.AddConsumer(t.Context(), alice, change)
+	require.NoError(t, err)
+	_, err = m.RemoveConsumer(t.Context(), alice, change)
+	require.Equal(t, protocol.Unsupported, kind(err))
+	o, err := m.GetKey(t.Context(), alice, &protocol.GetKey{KeyID: made.KeyID})
+	require.NoError(t, err)
+	require.Len(t, o.Consumers, 1)
+}
+
+// TestHalfAKey is about a server that gives half of a key, and says of it that it is a whole one of half the length.
+func TestHalfAKey(t *testing.T) {
+	s := newShelf()
+	m := lie(t, s.serve, lasting(time.Minute))
+	made, err := m.CreateKey(t.Context(), alice, createAES(""))
+	require.NoError(t, err)
+	o, err := m.GetKey(t.Context(), alice, &protocol.GetKey{KeyID: made.KeyID})
+	require.NoError(t, err)
+	require.Equal(t, 256, o.BitLength)
+	s.key = s.key[:16]
+	_, err = m.GetKey(t.Context(), alice, &protocol.GetKey{KeyID: made.KeyID})
+	require.ErrorContains(t, err, "a key of 128 bits that should have 256")
+}
+
+// TestUnprovenIdentifier is about a server that shows nothing of what it made, and gives another's identifier for it.
+func TestUnprovenIdentifier(t *testing.T) {
+	destroyed := false
+	m := lie(t, func(m *kmip.RequestMessage) (items []kmip.ResponseItem) {
+		for i := range m.Items {
+			switch m.Items[i].Operation {
+			case kmip.OpCreate:
+				items = append(items, kmip.ResponseItem{Payload: &kmip.CreateResponse{ObjectType: kmip.SymmetricKeyObject, UniqueIdentifier: another}})
+				continue
+			case kmip.OpDestroy, kmip.OpRevoke:
+				destroyed = true
+			}
+			return append(items, kmip.ResponseItem{Status: kmip.StatusFailed, Reason: kmip.PermissionDenied})
+		}
+		return items
+	}, lasting(time.Minute))
+	_, err := m.CreateKey(t.Context(), alice, createAES(""))
+	require.ErrorContains(t, err, "stays behind")
+	require.False(t, destroyed)
+}
