@@ -8,7 +8,7 @@ import (
 
 // This file is the one place that knows how the protocol versions write attributes: 1.x as {Attribute Name, Attribute
 // Index, Attribute Value} in a Template-Attribute (section 2.1.1), 2.x as a field of its own tag in an Attributes
-// structure (KMIP 2.1 section 7.1). One table serves both, since an attribute's name in 1.x is that of its tag.
+// structure (KMIP 2.1 section 5.1). One table serves both, since an attribute's name in 1.x is that of its tag.
 
 // attributeTags are the attributes of the specification.
 var attributeTags = [...]ttlv.Tag{
@@ -36,7 +36,7 @@ type AttributeName struct {
 	Name   string
 }
 
-// attributeNamed finds the attribute of that name in 1.x: one of the specification's, or another such as "x-purpose" (section 3.40).
+// attributeNamed finds the attribute of that name in 1.x: one of the specification's, or another such as "x-purpose" (section 3.39).
 func attributeNamed(name []byte) AttributeName {
 	for _, tag := range attributeTags {
 		if tag.String() == string(name) {

@@ -130,7 +130,7 @@ func (c *Client) disconnect() error {
 	return conn.NetConn().Close() // without a close_notify, which could block: KMIP messages say their own length
 }
 
-// Do runs one operation.
+// Do runs one operation. Errors are those of [Client.Run], and a *ResultError where the server refused the operation.
 func Do[R any](ctx context.Context, c *Client, request Request[R]) (*R, error) {
 	var b Batch
 	result := Add(&b, request)

@@ -18,7 +18,7 @@ const (
 	StatusUndone  ResultStatus = 3
 )
 
-// BatchErrorContinuation says what a server does with the items behind one that failed (section 6.6).
+// BatchErrorContinuation says what a server does with the items behind one that failed (section 6.13).
 type BatchErrorContinuation uint32
 
 // What to do with the rest of a batch; Stop is the default.

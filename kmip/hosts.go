@@ -74,7 +74,7 @@ func (c *Client) share(ctx context.Context, b *Batch, left int, try func(context
 
 // refusedChange is the error of a response by which a read-only node refuses a batch: nothing that would have changed
 // something was done, and that for reasons that speak of what may be done here, and not of the request (KMIP 2.1 section
-// 11.49: "Client is not allowed to perform the specified operation", "The operation requested by the request message is not
+// 11.46: "Client is not allowed to perform the specified operation", "The operation requested by the request message is not
 // supported by the server"). Another host may be asked then, whatever the reason was. A server that has carried out a
 // change is no such node, and its refusals are final. So is any other reason, but that a host does not know the object where
 // one before it did.

@@ -353,7 +353,7 @@ func (r *AddAttributeResponse) fields(c *ttlv.Coder) { changed(c, &r.UniqueIdent
 func (r *AddAttributeResponse) object() *string { return &r.UniqueIdentifier }
 
 // ModifyAttribute changes an attribute's value: in 1.x that of the instance with its Index, in 2.x that whose value is
-// Current where one is given (section 4.15; KMIP 2.1 section 6.1.33).
+// Current where one is given (section 4.15; KMIP 2.1 section 6.1.34).
 type ModifyAttribute struct {
 	UniqueIdentifier string
 	Current          *Attribute
@@ -395,7 +395,7 @@ func (r *ModifyAttributeResponse) fields(c *ttlv.Coder) {
 func (r *ModifyAttributeResponse) object() *string { return &r.UniqueIdentifier }
 
 // DeleteAttribute removes an attribute: in 1.x the instance with that Index, in 2.x that whose value is Current, or all
-// of that Name (section 4.16; KMIP 2.1 section 6.1.12).
+// of that Name (section 4.16; KMIP 2.1 section 6.1.13).
 type DeleteAttribute struct {
 	UniqueIdentifier string
 	Current          *Attribute

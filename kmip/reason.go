@@ -2,7 +2,7 @@ package kmip
 
 import "fmt"
 
-// ResultReason says why an operation failed (section 9.1.3.2.29; KMIP 2.1 section 11.49). It is an error, so that a
+// ResultReason says why an operation failed (section 9.1.3.2.29; KMIP 2.1 section 11.46). It is an error, so that a
 // failure is told by errors.Is(err, kmip.ItemNotFound). A reason without a name here is kept by its number.
 type ResultReason uint32
 
@@ -150,15 +150,13 @@ var reasonNames = [...]string{
 
 // String is the reason's name without spaces, as in "ItemNotFound", or its number in hexadecimal.
 func (r ResultReason) String() string {
-	switch {
-	case int(r) < len(reasonNames) && reasonNames[r] != "":
-		return reasonNames[r]
-	case r == GeneralFailure:
+	switch r {
+	case GeneralFailure:
 		return "GeneralFailure"
-	case r == IdentityUnavailable:
+	case IdentityUnavailable:
 		return "IdentityUnavailable"
 	}
-	return fmt.Sprintf("0x%08X", uint32(r))
+	return name(reasonNames[:], uint32(r))
 }
 
 func (r ResultReason) Error() string { return "kmip: " + r.String() }
@@ -189,7 +187,7 @@ func (e *ResultError) Error() string {
 		text = "kmip: " + e.Operation.String() + ": " + e.Reason.String()
 	}
 	if e.Message != "" {
-		text += fmt.Sprintf(" (%q)", e.Message)
+		text += fmt.Sprintf(" (%.256q)", e.Message) // whatever a server says, it fits a line
 	}
 	return text
 }

@@ -10,7 +10,7 @@ import (
 	"kmip-keymgr/ttlv"
 )
 
-// The numbers of KMIP 2.1 section 11.49, some from each version.
+// The numbers of KMIP 2.1 section 11.46, some from each version.
 func TestResultReasons(t *testing.T) {
 	for name, reason := range map[string]ResultReason{
 		"ItemNotFound": 0x01, "InvalidMessage": 0x04, "PermissionDenied": 0x0C, "KeyFormatTypeNotSupported": 0x10,
@@ -57,7 +57,7 @@ func TestUnknownReasonIsKept(t *testing.T) {
 	err := m.Items[0].err()
 	var reason ResultReason
 	require.True(t, errors.As(err, &reason))
-	require.EqualValues(t, 0x8000ABCD, reason)
+	require.EqualValues(t, uint32(0x8000ABCD), reason)
 }
 
 func TestVersions(t *testing.T) {

@@ -107,7 +107,7 @@ func (t *turn) alter(o *object, next attributes) error {
 	return nil
 }
 
-// modifyAttribute changes the value of an instance (section 4.15; KMIP 2.1 section 6.1.33).
+// modifyAttribute changes the value of an instance (section 4.15; KMIP 2.1 section 6.1.34).
 func (t *turn) modifyAttribute(p *kmip.ModifyAttribute) (kmip.Payload, error) {
 	r := new(kmip.ModifyAttributeResponse)
 	err := t.store.with(t, p.UniqueIdentifier, func(o *object) error {
@@ -165,7 +165,7 @@ func (l attributes) instance(n kmip.AttributeName, index int32, current *kmip.At
 	}
 }
 
-// deleteAttribute removes an instance, or in 2.x all of a name (section 4.16; KMIP 2.1 section 6.1.12).
+// deleteAttribute removes an instance, or in 2.x all of a name (section 4.16; KMIP 2.1 section 6.1.13).
 func (t *turn) deleteAttribute(p *kmip.DeleteAttribute) (kmip.Payload, error) {
 	name, all := p.Name, t.version >= kmip.V2_0 && p.Current == nil
 	if p.Current != nil {

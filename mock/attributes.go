@@ -108,7 +108,7 @@ var rules = [...]rule{
 }
 
 // ruleOf is the rule for an attribute, false where the version does not have it. A custom attribute is free: in 1.x one
-// whose name starts with x- (section 3.40), in 2.x one of a vendor.
+// whose name starts with x- (section 3.39), in 2.x one of a vendor.
 func ruleOf(n kmip.AttributeName, v kmip.Version) (rule, bool) {
 	if n.Tag == 0 {
 		custom := strings.HasPrefix(n.Name, "x-")

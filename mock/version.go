@@ -60,7 +60,7 @@ func (r VersionRange) nearest(asked kmip.Version) kmip.Version {
 	return all[len(all)-1]
 }
 
-// reasonBefore2 is the reason that 1.x gives where 2.x has better ones (section 11; KMIP 2.1 section 11.49).
+// reasonBefore2 is the reason that 1.x gives where 2.x has better ones (section 11; KMIP 2.1 section 11.46).
 func reasonBefore2(r kmip.ResultReason) kmip.ResultReason {
 	switch r {
 	case kmip.AttributeReadOnly:

@@ -34,7 +34,7 @@
 //	  "retryable":false,"maybe_executed":false,"server":"kms1:5696"}}
 //
 //	kind            what a caller branches on, see [Kind]
-//	message         for people; never holds a secret, and of the request no more than key_id, bit_length and the name of an unknown op
+//	message         for people; may quote the server or name Keystone's host; never holds a secret of the request
 //	reason          the server's own reason by name, or null
 //	retryable       the same request may succeed later
 //	maybe_executed  the operation may have taken effect all the same

@@ -1,7 +1,9 @@
 package protocol
 
 import (
+	"bytes"
 	"context"
+	"encoding/hex"
 	"strings"
 	"time"
 )
@@ -369,9 +371,27 @@ func call[P pointer[A], R result, A any](ctx context.Context, r *request, do met
 	defer cancel()
 	answer, err := do(ctx, r.context, args)
 	if err != nil {
-		return nil, err // never a nil *T that is no nil result
+		return nil, discreet(err, r.context, args) // never a nil *T that is no nil result
 	}
 	return answer, nil
+}
+
+// discreet takes what is secret in a request out of an error's message, in which a server may have quoted it. What is
+// shorter than a word tells nothing, and could be anywhere.
+func discreet(err error, who *Context, args any) error {
+	const word = 4
+	e := *asError(err)
+	secrets := who.secrets()
+	if a, ok := args.(*StoreKey); ok {
+		secrets = append(secrets, a.Object.Value, hex.AppendEncode(nil, a.Object.Value))
+		defer secrets[len(secrets)-1].Clear()
+	}
+	for _, s := range secrets {
+		if len(s) >= word && bytes.Contains([]byte(e.Message), s) {
+			e.Message = string(bytes.ReplaceAll([]byte(e.Message), s, []byte("***")))
+		}
+	}
+	return &e
 }
 
 func decodeArgs(text []byte, args arguments) error {

@@ -80,7 +80,7 @@ type Check struct {
 // Step is one step of a Check.
 type Step struct {
 	Step   string // its name: "tls"
-	OK     bool   //
+	OK     bool   // with a reservation where there is advice
 	Detail string // what was found, "" for nothing worth telling
 	Advice string // what an operator should do, "" where all is well; beside ok, what is not as it should be
 }

@@ -1,6 +1,7 @@
 package protocol_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -131,4 +132,30 @@ func TestSecretsAreOverwritten(t *testing.T) {
 func requireCleared(t *testing.T, b []byte, length int) {
 	t.Helper()
 	require.Equal(t, make([]byte, length), []byte(b))
+}
+
+// quoting refuses whatever it is asked, and quotes it.
+type quoting struct {
+	stub
+	words string
+}
+
+func (q *quoting) StoreKey(context.Context, *protocol.Context, *protocol.StoreKey) (*protocol.KeyID, error) {
+	return nil, &protocol.Error{Kind: protocol.Internal, Message: "the server says: " + q.words}
+}
+
+// TestQuotedSecrets has a server quote what it was sent. No error passes that on.
+func TestQuotedSecrets(t *testing.T) {
+	secrets := []string{"the-auth-token", "the-service-token", "castellans-token", "castellans-password", "the value", "7468652076616c7565"}
+	q := &quoting{words: strings.Join(secrets, ", ") + " and a key"}
+	request := `{"version":1,"op":"store_key","context":{"auth_token":"the-auth-token","service_token":"the-service-token",` +
+		`"castellan":{"type":"token","token":"castellans-token","password":"castellans-password"}},` +
+		`"args":{"object":{"type":"passphrase","value":"7468652076616c7565"}}}`
+	var out bytes.Buffer
+	require.Equal(t, protocol.Failed, protocol.Serve(t.Context(), strings.NewReader(request), &out, q))
+	require.Contains(t, out.String(), "the server says: ***, ***, ***, ***, ***, *** and a key")
+	q.words = "no"
+	out.Reset()
+	protocol.Serve(t.Context(), strings.NewReader(`{"version":1,"op":"store_key","args":{"object":{"type":"passphrase","value":"6e6f"}}}`), &out, q)
+	require.Contains(t, out.String(), "the server says: no")
 }

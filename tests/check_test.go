@@ -139,15 +139,19 @@ func TestCheckAtPyKMIP(t *testing.T) {
 // TestWhatCannotBeSaid is no success, since nobody has seen it.
 func TestWhatCannotBeSaid(t *testing.T) {
 	s := startMock(t)
-	for _, words := range [][]string{{"--version"}, {"--help"}, {"check"}} {
+	h := helper{configs: []string{s.config}}
+	for _, words := range [][]string{{"--version"}, {"--help"}, {"check"}, {}} {
 		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 		require.NoError(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		cmd := helper{configs: []string{s.config}}.command(ctx, words...)
-		cmd.Stdout = full
+		cmd := h.command(ctx, words...)
+		cmd.Stdin = strings.NewReader(h.request(t, "create_key", args{"algorithm": "AES", "length": 256}))
+		var errs strings.Builder
+		cmd.Stdout, cmd.Stderr = full, &errs
 		var exit *exec.ExitError
 		require.ErrorAs(t, cmd.Run(), &exit, "%v", words)
 		require.Equal(t, 2, exit.ExitCode())
+		require.Equal(t, len(words) == 0, strings.Contains(errs.String(), "its answer could not be written"), "%s", errs.String())
 		cancel()
 		full.Close()
 	}

@@ -22,7 +22,7 @@ func TestMockStopsCleanly(t *testing.T) {
 	require.Equal(t, "unavailable", h.with(t, "max_retries = 0").ask(t, "get_key", args{"key_id": "6f1c0f52-58b1-4a42-8f6c-3c6e8f0b8a11"}).Error.Kind)
 }
 
-// TestMockPKI has the files of contract, kept as they are where they exist.
+// TestMockPKI has every certificate and key, and keeps them as they are where they exist.
 func TestMockPKI(t *testing.T) {
 	s := startMock(t)
 	dir := filepath.Dir(s.config)

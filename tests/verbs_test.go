@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestOtherVerbs is about what Castellan's newer interface asks beside the five operations of the blueprint.
+// TestOtherVerbs is about what Castellan's interface has beyond create, store, get, copy and delete.
 func TestOtherVerbs(t *testing.T) {
 	for _, kind := range servers {
 		t.Run(kind.name, func(t *testing.T) {

@@ -1,5 +1,5 @@
 // Package ttlv is the binary encoding of KMIP: items of Tag, Type, Length and Value (KMIP 1.4 section 9.1,
-// KMIP 2.1 section 11.1).
+// KMIP 2.1 section 10.1).
 //
 // One walk serves both directions. A message type describes itself in one function over a [Coder], and the coder writes
 // or reads as it was asked to, so that what is sent and what is understood cannot drift apart:

@@ -67,7 +67,7 @@ func (p *pair) fields(c *ttlv.Coder) {
 	c.Int(third, &p.Int)
 }
 
-// The worked examples of KMIP 1.4 section 9.1.2. Date-Time Extended has none; its bytes follow KMIP 2.1 section 11.1.
+// The worked examples of KMIP 1.4 section 9.1.2. Date-Time Extended has none; its bytes follow KMIP 2.1 section 10.1.
 func examples() []example {
 	million, _ := new(big.Int).SetString("1234567890000000000000000000", 10)
 	return []example{

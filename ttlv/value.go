@@ -33,7 +33,7 @@ func TimeValue(v time.Time) Value {
 	return Value{TypeDateTime, binary.BigEndian.AppendUint64(nil, uint64(v.Unix()))}
 }
 
-// StructValue is a structure with those fields.
+// StructValue is a structure with those fields, which must be such as can always be written.
 func StructValue(version uint16, fields func(*Coder)) Value {
 	c := Coder{Version: version}
 	fields(&c)

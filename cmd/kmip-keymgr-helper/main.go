@@ -2,7 +2,7 @@
 // standard input and answers each with a line of JSON on its standard output; package protocol specifies both.
 //
 // The exit status is 0 if every request succeeded, 1 if some response was an error, 2 if usage, configuration or input is
-// broken.
+// broken. That of check is 0 if no step failed and 2 otherwise.
 package main
 
 import (
@@ -103,7 +103,19 @@ func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io
 	if f.check {
 		return h.report(ctx, f.roundTrip, out)
 	}
-	return protocol.Serve(ctx, in, out, h)
+	return protocol.Serve(ctx, in, answers{out, errs}, h)
+}
+
+// answers is standard output. Where that takes no more, what was done for the last request stays done, and only standard
+// error is left to say so.
+type answers struct{ out, errs io.Writer }
+
+func (a answers) Write(line []byte) (int, error) {
+	n, err := a.out.Write(line)
+	if err != nil {
+		fmt.Fprintf(a.errs, "kmip-keymgr-helper: a request was carried out and its answer could not be written: %v\n", err)
+	}
+	return n, err
 }
 
 // say writes a text for people. Where that cannot be written, nothing was said.

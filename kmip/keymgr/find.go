@@ -266,7 +266,7 @@ func (f *found) object(keyID string) (*protocol.Object, error) {
 		return nil, &protocol.Error{Kind: protocol.Unsupported, Message: err.Error()}
 	}
 	o.Value = append(secret.Bytes{}, value...)
-	if err := cmp.Or(checkLength(o), f.checkClaims()); err != nil {
+	if err := cmpErr(checkLength(o), f.checkClaims()); err != nil {
 		o.Clear()
 		return nil, &protocol.Error{Kind: protocol.Internal, Message: "the server's answer is damaged: " + err.Error()}
 	}

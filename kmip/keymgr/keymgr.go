@@ -32,7 +32,8 @@ type Config struct {
 	Timeout          time.Duration // of one operation, with all its round trips and retries
 }
 
-// Manager is a protocol.KeyManager over a KMIP client. It is for one goroutine at a time.
+// Manager is a protocol.KeyManager over a KMIP client. It is for one goroutine at a time. Its errors are of type
+// *protocol.Error.
 type Manager struct {
 	config Config
 	client *kmip.Client

