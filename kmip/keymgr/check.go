@@ -179,6 +179,8 @@ func (j *journey) ask(ctx context.Context) {
 		j.legs[shaking] = failed(err, handshakeAdvice(err))
 	case err == nil && j.credential.err != nil:
 		j.arrive(j.describe(said), failed(j.credential.err, j.credential.advice))
+	case err == nil && j.credential.integrated:
+		j.arrive(j.describe(said), j.distrust(ctx))
 	case err == nil:
 		j.arrive(j.describe(said), leg{detail: j.accepted(authenticated)})
 	case authenticated:
@@ -188,6 +190,18 @@ func (j *journey) ask(ctx context.Context) {
 	default:
 		j.blame(nil, err, err, false)
 	}
+}
+
+// distrust asks with a token that nobody gave, which a server that asks Keystone refuses. One that does not would show every
+// key to everybody, since in integrated mode it alone keeps projects apart.
+func (j *journey) distrust(ctx context.Context) leg {
+	forged := kmip.OpenStackCredential(&kmip.RequestContext{AuthToken: []byte("a token that nobody gave")})
+	j.probe.As(&forged)
+	if _, err := kmip.Do(ctx, j.probe.Client, locate(protocol.NewUUID())); err == nil {
+		return failed(errors.New("a token that nobody gave is accepted too"), "the server must ask Keystone about the token in the "+
+			"OpenStack credential (docs/credential.md); if it does not know that credential, mode in [kmip] must be standalone")
+	}
+	return leg{detail: j.accepted(true)}
 }
 
 func query(ctx context.Context, probe *kmip.Probe) (*kmip.QueryResponse, error) {

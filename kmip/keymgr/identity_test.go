@@ -37,8 +37,13 @@ func (d *desk) Forget(credential map[string]string) {
 	d.forgot = append(d.forgot, fmt.Sprint(credential))
 }
 
-// door notes what every message says of its sender, and refuses it where there is an error.
+// forged is the token with which check tries whether a server believes any.
+const forged = "a token that nobody gave"
+
+// door notes what every message says of its sender, and refuses it where there is an error. It refuses the forged token,
+// unless it stands open.
 type door struct {
+	open bool
 	mu   sync.Mutex
 	said []*kmip.RequestContext // copies; nil for a message without
 	err  error
@@ -59,6 +64,9 @@ func (d *door) authenticate(_ context.Context, _ *tls.ConnectionState, credentia
 			r.AuthToken, r.ServiceToken = append(secret.Bytes{}, r.AuthToken...), append(secret.Bytes{}, r.ServiceToken...)
 			said = r
 		}
+	}
+	if said != nil && string(said.AuthToken) == forged && !d.open {
+		return mock.Identity{}, kmip.AuthenticationNotSuccessful
 	}
 	d.said = append(d.said, said)
 	if d.refuses != nil {
@@ -284,5 +292,20 @@ func TestStandaloneSaysNothing(t *testing.T) {
 	require.NotEmpty(t, d.said)
 	for _, said := range d.said {
 		require.Nil(t, said)
+	}
+}
+
+// TestCheckOfAnOpenDoor: a server that believes every token shows everybody's keys to everybody.
+func TestCheckOfAnOpenDoor(t *testing.T) {
+	for _, open := range []bool{false, true} {
+		e := enter(t, mock.Config{}, nil)
+		e.open = open
+		c, err := e.Check(t.Context(), &protocol.Context{AuthToken: secret.Bytes("t")}, &protocol.CheckOptions{})
+		require.NoError(t, err)
+		require.Equal(t, !open, c.OK)
+		last := c.Steps[len(c.Steps)-1]
+		require.Equal(t, "credential", last.Step)
+		require.Equal(t, open, strings.Contains(last.Detail, "nobody gave"), last.Detail)
+		require.Equal(t, open, strings.Contains(last.Advice, "must ask Keystone"), last.Advice)
 	}
 }
