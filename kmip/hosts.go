@@ -20,8 +20,8 @@ type hosts struct {
 	stop    context.CancelFunc
 }
 
-// returnAfter is how long a client stays with a host before it looks whether one before it is back.
-const returnAfter = 10 * time.Second
+// failBackAfter is how long a client stays with a host before it looks whether one before it is back.
+const failBackAfter = 10 * time.Second
 
 // anywhere does something with the host in use or else, each in its turn, with the others. Passed over is a host to which
 // the batch was not sent, or sent to no harm, and one that takes no changes: its refusal stands where nobody else answers.
@@ -143,10 +143,10 @@ func (c *Client) Elsewhere(ctx context.Context, ask func() (known bool)) {
 	c.passOver()
 }
 
-// Return goes back to a better host than the one in use, if one has come back. It does not wait: from time to time it has
+// FailBack goes back to a better host than the one in use, if one has come back. It does not wait: from time to time it has
 // somebody look, and takes the connection that was found when it is called again. Call it between operations, which are
 // best served by one host each.
-func (c *Client) Return() {
+func (c *Client) FailBack() {
 	if c.hosts.current == 0 && c.hosts.looking == nil {
 		return
 	}
@@ -155,7 +155,7 @@ func (c *Client) Return() {
 		c.hosts.looking = nil
 		c.takeBack(found)
 	default:
-		if c.hosts.looking == nil && time.Since(c.hosts.moved) >= returnAfter {
+		if c.hosts.looking == nil && time.Since(c.hosts.moved) >= failBackAfter {
 			c.look()
 		}
 	}

@@ -256,7 +256,7 @@ func TestReturn(t *testing.T) {
 	})
 	c := client(t, nil, first, second)
 	do := func() string {
-		c.Return()
+		c.FailBack()
 		_, err := Do(soon(t), c, get)
 		require.NoError(t, err)
 		return c.Server()
@@ -291,7 +291,7 @@ func TestReturnEndsWithTheClient(t *testing.T) {
 	require.NoError(t, err)
 	mute := listen(t, func(_ *server, conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
 	c.config.Hosts[0], c.hosts.moved = mute.address, time.Time{}
-	c.Return()
+	c.FailBack()
 	require.Eventually(t, func() bool { return mute.connections() == 1 }, 10*time.Second, time.Millisecond)
 	require.NoError(t, c.Close())
 }
@@ -305,9 +305,9 @@ func TestReturnTells(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, told, "a host that is down may come up by itself")
 	c.config.Hosts[0], c.hosts.moved = wrong.address, time.Time{}
-	c.Return()
+	c.FailBack()
 	require.Eventually(t, func() bool { return len(c.hosts.looking) == 1 }, 10*time.Second, time.Millisecond)
-	c.Return()
+	c.FailBack()
 	require.Equal(t, []string{wrong.address}, told)
 }
 

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Probe is a client of one host that can be taken to it step by step, for a report of what lies on the way: Resolve, Reach
-// and Shake, each behind the one before it, and then operations. A client of several hosts passes over what does not serve;
+// Probe is a client of one host that can be taken to it step by step, for a report of what lies on the way: Resolve, Connect
+// and Handshake, each behind the one before it, and then operations. A client of several hosts passes over what does not serve;
 // a probe tells of it.
 type Probe struct {
 	*Client
@@ -54,8 +54,8 @@ func (p *Probe) Resolve(ctx context.Context) ([]string, error) {
 	return addresses, nil
 }
 
-// Reach connects by TCP, and gives the address that took the connection.
-func (p *Probe) Reach(ctx context.Context) (address string, err error) {
+// Connect connects by TCP, and gives the address that took the connection.
+func (p *Probe) Connect(ctx context.Context) (address string, err error) {
 	ctx, cancel := p.config.attempt(ctx, time.Time{})
 	defer cancel()
 	if p.reached, err = reach(ctx, p.Host()); err != nil {
@@ -64,14 +64,14 @@ func (p *Probe) Reach(ctx context.Context) (address string, err error) {
 	return p.reached.RemoteAddr().String(), nil
 }
 
-// Shake shakes hands on that connection. A server that refuses the client's certificate may say so only to the first
+// Handshake shakes hands on that connection. A server that refuses the client's certificate may say so only to the first
 // operation, in TLS 1.3.
-func (p *Probe) Shake(ctx context.Context) (tls.ConnectionState, error) {
+func (p *Probe) Handshake(ctx context.Context) (tls.ConnectionState, error) {
 	ctx, cancel := p.config.attempt(ctx, time.Time{})
 	defer cancel()
 	raw := p.reached
 	p.reached = nil
-	conn, err := p.config.TLS.shake(ctx, raw, p.Host())
+	conn, err := p.config.TLS.handshake(ctx, raw, p.Host())
 	if err != nil {
 		return tls.ConnectionState{}, err
 	}

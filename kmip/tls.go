@@ -66,7 +66,7 @@ func (c *Config) dial(ctx context.Context, address string, by time.Time) (*tls.C
 	if err != nil {
 		return nil, err
 	}
-	return c.TLS.shake(ctx, raw, address)
+	return c.TLS.handshake(ctx, raw, address)
 }
 
 // attempt bounds one connection.
@@ -88,8 +88,8 @@ func reach(ctx context.Context, address string) (net.Conn, error) {
 	return raw, nil
 }
 
-// shake shakes hands on a connection, and hangs up where that fails.
-func (t *TLS) shake(ctx context.Context, raw net.Conn, address string) (*tls.Conn, error) {
+// handshake shakes hands on a connection, and hangs up where that fails.
+func (t *TLS) handshake(ctx context.Context, raw net.Conn, address string) (*tls.Conn, error) {
 	stop := bound(ctx, raw)
 	defer stop()
 	host, _, err := net.SplitHostPort(address)

@@ -67,7 +67,7 @@ func TestCheckAlwaysHasAResult(t *testing.T) {
 	}
 }
 
-// TestCheckForATerminal shows every option that has a text, and each step of the road.
+// TestCheckForATerminal shows every option that has a text, and each step.
 func TestCheckForATerminal(t *testing.T) {
 	s := startMock(t)
 	h := helper{configs: []string{s.config}}.with(t, "username = nova", "password = hunter2")

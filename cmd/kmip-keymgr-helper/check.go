@@ -11,7 +11,7 @@ import (
 	"kmip-keymgr/protocol"
 )
 
-// Check walks the road to a working key manager as far as it goes: the part on this machine here, and behind that the
+// Check takes the steps to a working key manager as far as they lead: the part on this machine here, and behind that the
 // key manager's own. It has an answer whenever the files can be parsed.
 func (h *helper) Check(ctx context.Context, who *protocol.Context, options *protocol.CheckOptions) (*protocol.Check, error) {
 	if h.files == nil {

@@ -19,26 +19,26 @@ var needed = [...]kmip.Operation{
 	kmip.OpCreate, kmip.OpRegister, kmip.OpGet, kmip.OpGetAttributes, kmip.OpLocate, kmip.OpDestroy,
 }
 
-// road are the steps over the network, in order. Every host is taken along them by itself, as far as it goes.
-var road = [...]string{"name resolution", "tcp", "tls", "kmip", "credential"}
+// networkSteps are the steps over the network, in order. Every host takes them by itself, as far as it gets.
+var networkSteps = [...]string{"name resolution", "tcp", "tls", "kmip", "credential"}
 
-// shaking is the place of "tls" on the road.
-const shaking = 2
+// tlsStep is the place of "tls" among them.
+const tlsStep = 2
 
-// Check walks the part of the road to a working key manager that leads over the network, up to the first step that no host
-// passes. A host that does not pass where another does is told beside that.
+// Check takes the steps to a working key manager that lead over the network, up to the first that no host passes. A host
+// that does not pass where another does is told beside that.
 func (m *Manager) Check(ctx context.Context, who *protocol.Context, options *protocol.CheckOptions) (*protocol.Check, error) {
 	ctx, end := m.begin(ctx)
 	defer end()
 	return m.check(ctx, who, options, credential{}), nil
 }
 
-// check takes all hosts along the road at once, and then one key through its life.
+// check takes the steps to all hosts at once, and then one key through its life.
 func (m *Manager) check(ctx context.Context, who *protocol.Context, options *protocol.CheckOptions, credential credential) *protocol.Check {
 	c := &protocol.Check{OK: true}
-	journeys := m.travel(ctx, credential)
-	for i, name := range road {
-		if add(c, merge(name, i, journeys)); !c.OK {
+	hosts := m.checkHosts(ctx, credential)
+	for i, name := range networkSteps {
+		if add(c, merge(name, i, hosts)); !c.OK {
 			return c
 		}
 	}
@@ -53,7 +53,7 @@ func add(c *protocol.Check, s protocol.Step) {
 	c.OK = s.OK
 }
 
-// Check finds out who the caller is and walks the same road. Where that cannot be found out, the credential is what fails:
+// Check finds out who the caller is and takes the same steps. Where that cannot be found out, the credential is what fails:
 // nothing is sent for nobody but the question what the server is.
 func (i *Integrated) Check(ctx context.Context, who *protocol.Context, options *protocol.CheckOptions) (*protocol.Check, error) {
 	ctx, end := i.manager.begin(ctx)
@@ -90,68 +90,68 @@ func credentialOf(c *caller) credential {
 	return known
 }
 
-// leg is what one step showed of one host.
-type leg struct {
+// outcome is what one step showed of one host.
+type outcome struct {
 	detail string
 	err    error
 	advice string
 }
 
-func failed(err error, advice string) leg { return leg{err: err, advice: advice} }
+func failed(err error, advice string) outcome { return outcome{err: err, advice: advice} }
 
-// journey is the way to one host. Its legs are those of the road, up to the first that failed.
-type journey struct {
+// hostCheck is the way to one host. Its outcomes are those of networkSteps, up to the first that failed.
+type hostCheck struct {
 	probe      *kmip.Probe
 	credential credential
-	legs       []leg
+	outcomes   []outcome
 }
 
-// travel takes all hosts along the road, each for itself: one that does not answer takes the time of none.
-func (m *Manager) travel(ctx context.Context, credential credential) []*journey {
-	var all []*journey
+// checkHosts takes the steps to all hosts, each for itself: one that does not answer takes the time of none.
+func (m *Manager) checkHosts(ctx context.Context, credential credential) []*hostCheck {
+	var all []*hostCheck
 	var wait sync.WaitGroup
 	for _, probe := range m.client.Probes() {
-		j := &journey{probe: probe, credential: credential}
-		all = append(all, j)
-		wait.Go(func() { j.travel(ctx) })
+		h := &hostCheck{probe: probe, credential: credential}
+		all = append(all, h)
+		wait.Go(func() { h.run(ctx) })
 	}
 	wait.Wait()
 	return all
 }
 
-func (j *journey) travel(ctx context.Context) {
-	defer j.probe.Close()
-	for _, step := range [...]func(context.Context) leg{j.resolve, j.reach, j.shake} {
-		l := step(ctx)
-		if j.legs = append(j.legs, l); l.err != nil {
+func (h *hostCheck) run(ctx context.Context) {
+	defer h.probe.Close()
+	for _, step := range [...]func(context.Context) outcome{h.resolve, h.connect, h.handshake} {
+		o := step(ctx)
+		if h.outcomes = append(h.outcomes, o); o.err != nil {
 			return
 		}
 	}
-	j.ask(ctx)
+	h.ask(ctx)
 }
 
-func (j *journey) resolve(ctx context.Context) leg {
-	addresses, err := j.probe.Resolve(ctx)
+func (h *hostCheck) resolve(ctx context.Context) outcome {
+	addresses, err := h.probe.Resolve(ctx)
 	if err != nil {
 		return failed(err, resolutionAdvice(err))
 	}
-	return leg{detail: strings.Join(addresses, ", ")}
+	return outcome{detail: strings.Join(addresses, ", ")}
 }
 
-func (j *journey) reach(ctx context.Context) leg {
-	address, err := j.probe.Reach(ctx)
+func (h *hostCheck) connect(ctx context.Context) outcome {
+	address, err := h.probe.Connect(ctx)
 	if err != nil {
 		return failed(err, reachAdvice(err))
 	}
-	return leg{detail: "connected to " + address}
+	return outcome{detail: "connected to " + address}
 }
 
-func (j *journey) shake(ctx context.Context) leg {
-	state, err := j.probe.Shake(ctx)
+func (h *hostCheck) handshake(ctx context.Context) outcome {
+	state, err := h.probe.Handshake(ctx)
 	if err != nil {
 		return failed(err, handshakeAdvice(err))
 	}
-	return leg{detail: describeTLS(&state)}
+	return outcome{detail: describeTLS(&state)}
 }
 
 // describeTLS names what was agreed on, and the server's certificate with those above it.
@@ -170,38 +170,38 @@ func describeTLS(state *tls.ConnectionState) string {
 
 // ask asks the server what it is and what it can do, with the credentials that operations carry. Where that fails, it asks
 // again without any, to tell what the credentials are to blame for.
-func (j *journey) ask(ctx context.Context) {
-	authenticated := j.probe.Credentials()
-	said, err := query(ctx, j.probe)
+func (h *hostCheck) ask(ctx context.Context) {
+	authenticated := h.probe.Credentials()
+	said, err := query(ctx, h.probe)
 	var handshake *kmip.HandshakeError
 	switch {
 	case errors.As(err, &handshake): // TLS 1.3 lets a server refuse our certificate as late as here
-		j.legs[shaking] = failed(err, handshakeAdvice(err))
-	case err == nil && j.credential.err != nil:
-		j.arrive(j.describe(said), failed(j.credential.err, j.credential.advice))
-	case err == nil && j.credential.integrated:
-		j.arrive(j.describe(said), j.distrust(ctx))
+		h.outcomes[tlsStep] = failed(err, handshakeAdvice(err))
+	case err == nil && h.credential.err != nil:
+		h.note(h.describe(said), failed(h.credential.err, h.credential.advice))
+	case err == nil && h.credential.integrated:
+		h.note(h.describe(said), h.distrust(ctx))
 	case err == nil:
-		j.arrive(j.describe(said), leg{detail: j.accepted(authenticated)})
+		h.note(h.describe(said), outcome{detail: h.accepted(authenticated)})
 	case authenticated:
-		j.probe.Anonymous()
-		said, bare := query(ctx, j.probe)
-		j.blame(said, err, bare, true)
+		h.probe.Anonymous()
+		said, bare := query(ctx, h.probe)
+		h.blame(said, err, bare, true)
 	default:
-		j.blame(nil, err, err, false)
+		h.blame(nil, err, err, false)
 	}
 }
 
 // distrust asks with a token that nobody gave, which a server that asks Keystone refuses. One that does not would show every
 // key to everybody, since in integrated mode it alone keeps projects apart.
-func (j *journey) distrust(ctx context.Context) leg {
+func (h *hostCheck) distrust(ctx context.Context) outcome {
 	forged := kmip.OpenStackCredential(&kmip.RequestContext{AuthToken: []byte("a token that nobody gave")})
-	j.probe.As(&forged)
-	if _, err := kmip.Do(ctx, j.probe.Client, locate(protocol.NewUUID())); err == nil {
+	h.probe.As(&forged)
+	if _, err := kmip.Do(ctx, h.probe.Client, locate(protocol.NewUUID())); err == nil {
 		return failed(errors.New("a token that nobody gave is accepted too"), "the server must ask Keystone about the token in the "+
 			"OpenStack credential (docs/credential.md); if it does not know that credential, mode in [kmip] must be standalone")
 	}
-	return leg{detail: j.accepted(true)}
+	return outcome{detail: h.accepted(true)}
 }
 
 func query(ctx context.Context, probe *kmip.Probe) (*kmip.QueryResponse, error) {
@@ -211,31 +211,31 @@ func query(ctx context.Context, probe *kmip.Probe) (*kmip.QueryResponse, error) 
 }
 
 // blame finds out what a refusal is about: bare is what became of the question without credentials.
-func (j *journey) blame(said *kmip.QueryResponse, err, bare error, authenticated bool) {
-	server := leg{detail: fmt.Sprintf("KMIP %v; what else it is, it tells those alone whom it knows", j.probe.Version())}
+func (h *hostCheck) blame(said *kmip.QueryResponse, err, bare error, authenticated bool) {
+	server := outcome{detail: fmt.Sprintf("KMIP %v; what else it is, it tells those alone whom it knows", h.probe.Version())}
 	switch {
 	case bare == nil:
-		server = j.describe(said)
+		server = h.describe(said)
 	case !isAboutCaller(bare):
 		server = failed(bare, queryAdvice(bare))
 	}
-	refusal := failed(err, j.credential.refusedAdvice(err, authenticated, bare == nil))
-	if j.credential.err != nil {
-		refusal = failed(j.credential.err, j.credential.advice)
+	refusal := failed(err, h.credential.refusedAdvice(err, authenticated, bare == nil))
+	if h.credential.err != nil {
+		refusal = failed(h.credential.err, h.credential.advice)
 	}
-	j.arrive(server, refusal)
+	h.note(server, refusal)
 }
 
-// arrive notes what the server is and, if that will do, whether it takes the credential.
-func (j *journey) arrive(server, credential leg) {
-	if j.legs = append(j.legs, server); server.err == nil {
-		j.legs = append(j.legs, credential)
+// note notes what the server is and, if that will do, whether it takes the credential.
+func (h *hostCheck) note(server, credential outcome) {
+	if h.outcomes = append(h.outcomes, server); server.err == nil {
+		h.outcomes = append(h.outcomes, credential)
 	}
 }
 
 // describe tells what the server says of itself, and what it lacks.
-func (j *journey) describe(said *kmip.QueryResponse) leg {
-	l := leg{detail: fmt.Sprintf("KMIP %v, %q, %d operations", j.probe.Version(), said.VendorIdentification, len(said.Operations))}
+func (h *hostCheck) describe(said *kmip.QueryResponse) outcome {
+	o := outcome{detail: fmt.Sprintf("KMIP %v, %q, %d operations", h.probe.Version(), said.VendorIdentification, len(said.Operations))}
 	var missing []string
 	for _, op := range needed {
 		if !slices.Contains(said.Operations, op) {
@@ -243,15 +243,15 @@ func (j *journey) describe(said *kmip.QueryResponse) leg {
 		}
 	}
 	if missing == nil {
-		return l
+		return o
 	}
-	return failed(errors.New(l.detail), "the server does not offer this client "+strings.Join(missing, ", "))
+	return failed(errors.New(o.detail), "the server does not offer this client "+strings.Join(missing, ", "))
 }
 
-func (j *journey) accepted(authenticated bool) string {
+func (h *hostCheck) accepted(authenticated bool) string {
 	switch {
-	case j.credential.detail != "":
-		return j.credential.detail
+	case h.credential.detail != "":
+		return h.credential.detail
 	case authenticated:
 		return "username and password, beside the certificate"
 	}
@@ -260,29 +260,29 @@ func (j *journey) accepted(authenticated bool) string {
 
 // merge makes one step of what it showed of all hosts that came so far. One that passes is enough, unless operations stay
 // with one before it that does not. Those that did not pass are told with what to do about them.
-func merge(name string, i int, journeys []*journey) protocol.Step {
+func merge(name string, i int, hosts []*hostCheck) protocol.Step {
 	s := protocol.Step{Step: name}
 	var good, passedOver, unfit, advice []string
-	for _, j := range journeys {
-		if i >= len(j.legs) {
+	for _, h := range hosts {
+		if i >= len(h.outcomes) {
 			continue
 		}
-		host, l := j.probe.Host(), j.legs[i]
-		if l.err == nil {
+		host, o := h.probe.Host(), h.outcomes[i]
+		if o.err == nil {
 			s.OK = s.OK || len(unfit) == 0
-			good = append(good, host+": "+l.detail)
+			good = append(good, host+": "+o.detail)
 			continue
 		}
-		text := host + ": " + strings.TrimPrefix(describe(l.err), host+" ")
-		if i <= shaking || isPassedOver(l.err) {
+		text := host + ": " + strings.TrimPrefix(describe(o.err), host+" ")
+		if i <= tlsStep || isPassedOver(o.err) {
 			passedOver = append(passedOver, text)
 		} else {
 			unfit = append(unfit, text)
 		}
-		if len(journeys) > 1 {
-			l.advice = host + ": " + l.advice
+		if len(hosts) > 1 {
+			o.advice = host + ": " + o.advice
 		}
-		advice = append(advice, l.advice)
+		advice = append(advice, o.advice)
 	}
 	if len(good) > 0 {
 		good = append(good, under("passed over: ", passedOver)...)

@@ -50,7 +50,7 @@ func New(client *kmip.Client, config Config) *Manager {
 
 // begin bounds an operation. What it returns ends it, and overwrites the messages that were exchanged.
 func (m *Manager) begin(ctx context.Context) (context.Context, func()) {
-	m.client.Return()
+	m.client.FailBack()
 	cancel := context.CancelFunc(func() {})
 	if by, ok := ctx.Deadline(); !ok || time.Until(by) > m.config.Timeout {
 		ctx, cancel = context.WithTimeout(ctx, m.config.Timeout)
