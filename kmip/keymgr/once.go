@@ -23,16 +23,18 @@ func (m *Manager) once(ctx context.Context, effect func() string, try func() err
 	}
 	var refused error // a further attempt: for what the first has taken, or for another reason
 	for again := m.client.Attempts(); ; {
-		there, unseen := look() // for which the client has tried as often as it may
-		more := !there && unseen == nil && again.Next(ctx)
-		if more {
+		there, unseen := look()
+		more := !there && again.Next(ctx)
+		if more && unseen == nil {
 			there, unseen = look()
 		}
 		switch {
 		case there:
 			return nil
-		case !more, unseen != nil, refused != nil:
+		case !more, unseen == nil && refused != nil:
 			return inDoubt(first, refused, unseen, effect())
+		case unseen != nil: // though the client has tried again, and waited, before it gave up: what may be there is worth more
+			continue
 		}
 		err := try()
 		if err == nil {
