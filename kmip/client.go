@@ -266,7 +266,7 @@ func (c *Client) lastWords(err error) error {
 		return err
 	}
 	_, said := c.conn.Read(make([]byte, 1))
-	if isPermanent(explain(said)) {
+	if isPermanent(explainRefusal(said)) {
 		return said
 	}
 	return err
@@ -275,7 +275,7 @@ func (c *Client) lastWords(err error) error {
 // lost is the error of an exchange that broke off. A server that refuses the client's certificate says so, in TLS 1.3,
 // where its first answer is expected; what was sent was not executed then.
 func (c *Client) lost(ctx context.Context, err error) error {
-	err = explain(inWords(ctx, err))
+	err = explainRefusal(inWords(ctx, err))
 	return &TransportError{Server: c.server, Sent: !c.fresh || !isPermanent(err), Err: err}
 }
 

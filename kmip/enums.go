@@ -15,7 +15,6 @@ const (
 	StatusSuccess ResultStatus = 0
 	StatusFailed  ResultStatus = 1
 	StatusPending ResultStatus = 2
-	StatusUndone  ResultStatus = 3
 )
 
 // BatchErrorContinuation says what a server does with the items behind one that failed (section 6.13).
@@ -91,9 +90,6 @@ const (
 	UsageVerify    UsageMask = 0x002
 	UsageEncrypt   UsageMask = 0x004
 	UsageDecrypt   UsageMask = 0x008
-	UsageWrap      UsageMask = 0x010
-	UsageUnwrap    UsageMask = 0x020
-	UsageExport    UsageMask = 0x040
 	UsageMACCreate UsageMask = 0x080
 	UsageMACVerify UsageMask = 0x100
 	UsageDeriveKey UsageMask = 0x200
@@ -146,10 +142,9 @@ type QueryFunction uint32
 
 // The questions in use.
 const (
-	QueryOperations            QueryFunction = 1
-	QueryObjects               QueryFunction = 2
-	QueryServerInformation     QueryFunction = 3
-	QueryApplicationNamespaces QueryFunction = 4
+	QueryOperations        QueryFunction = 1
+	QueryObjects           QueryFunction = 2
+	QueryServerInformation QueryFunction = 3
 )
 
 // CryptographicAlgorithm is an algorithm (section 9.1.3.2.13).

@@ -177,12 +177,12 @@ func (t *TLS) explainAlert(err error) error {
 	if strings.Contains(err.Error(), "protocol version") {
 		return &HandshakeError{"the server speaks no TLS version from tls_min_version on", err}
 	}
-	return explain(err)
+	return explainRefusal(err)
 }
 
-// explain says what to do about a server that does not take our certificate; in TLS 1.3 it says so only after the
+// explainRefusal says what to do about a server that does not take our certificate; in TLS 1.3 it says so only after the
 // handshake.
-func explain(err error) error {
+func explainRefusal(err error) error {
 	if alerted(err, certificateAlerts[:]...) {
 		return &HandshakeError{"the server does not accept the certificate in certfile", err}
 	}

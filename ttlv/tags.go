@@ -5,7 +5,7 @@ import "fmt"
 // Tag names a field. The specification's own tags are 0x42XXXX; 0x54XXXX are extensions (KMIP 1.4 section 9.1.3.1).
 type Tag uint32
 
-// The tags this project meets.
+// The tags that are read or written here, and those that a message shown by Dump is likely to hold.
 const (
 	TagActivationDate                 Tag = 0x420001
 	TagApplicationData                Tag = 0x420002
