@@ -213,22 +213,25 @@ func (m *Manager) makeOnce(ctx context.Context, d *description, activate bool, a
 		return "", nil, failed
 	}
 	if err == nil {
-		err = cmpErr(m.prove(ctx, id, d, shown, failed), m.kept(ctx, id, d, shown))
+		err = m.prove(ctx, id, d, shown, failed)
+	}
+	if err == nil && !m.keeps(d, shown) {
+		m.made(id)
+		err = m.undo(ctx, id, d, errNotKept())
+		d.rename() // some servers keep the Name of what is destroyed taken
 	}
 	return id, activated.Err, err
 }
 
-// kept makes sure that an object says whose it is, where that decides who sees it. One that does not would be lost to its
-// project, and is undone.
-func (m *Manager) kept(ctx context.Context, id string, d *description, shown *kmip.Result[kmip.GetAttributesResponse]) error {
-	if !m.config.ProjectIsolation || shown.Err != nil || recordOf(shown.Response.Attributes.Applications()).Project == d.record.Project {
-		return nil
-	}
-	m.made(id)
-	err := m.undo(ctx, id, d, &kmip.ResultError{Reason: kmip.UnsupportedAttribute, Message: "an object made does not keep its " +
-		"Application Specific Information, which project_isolation needs"})
-	d.rename() // some servers keep the Name of what is destroyed taken
-	return err
+// keeps tells whether an object that was proved to be the one described says whose it is, where that decides who sees it. One
+// that does not would be lost to its project.
+func (m *Manager) keeps(d *description, shown *kmip.Result[kmip.GetAttributesResponse]) bool {
+	return !m.config.ProjectIsolation || shown.Err != nil || recordOf(shown.Response.Attributes.Applications()).Project == d.record.Project
+}
+
+func errNotKept() error {
+	return &kmip.ResultError{Reason: kmip.UnsupportedAttribute, Message: "an object made does not keep its Application Specific " +
+		"Information, which project_isolation needs"}
 }
 
 // showName asks for the Names of an object and its record, the placeholder's where id is "".
@@ -242,6 +245,7 @@ func showName(id string) *kmip.GetAttributes {
 // an answer to an earlier request would have two volumes encrypted with one key. A server that refuses to show Names may
 // find by them; one that does neither is believed. failed is what became of the message.
 func (m *Manager) prove(ctx context.Context, id string, d *description, shown *kmip.Result[kmip.GetAttributesResponse], failed error) error {
+	d.unproven = false
 	err := shown.Err
 	if errors.Is(err, kmip.ErrNotRun) && failed != nil {
 		err = failed

@@ -52,11 +52,11 @@ func (m *Manager) find(ctx context.Context, who *protocol.Context, keyID string,
 	f, err := m.resolve(ctx, keyID, value)
 	if isNotFound(err) { // here, to which what was made at another host may be yet to come
 		m.client.Elsewhere(ctx, func() bool {
-			there, unknown := m.resolve(ctx, keyID, value)
-			if unknown == nil {
-				f, err = there, nil
+			there, unreadable := m.resolve(ctx, keyID, value)
+			if there != nil {
+				f, err = there, unreadable
 			}
-			return unknown == nil
+			return there != nil
 		})
 	}
 	if isNotFound(err) || f != nil && (f.destroyed() || !m.visible(who, f)) {
@@ -147,16 +147,6 @@ func addRead(b *kmip.Batch, id string, value bool) func() (*found, error) {
 	}
 }
 
-// cmpErr is the first error there is.
-func cmpErr(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // named reads the object that has the key id as its Name. What Locate found is believed only where the object itself
 // shows the Name: there are servers that find other objects. The error, where nothing has the Name, is the one given, with
 // which the key id was refused as an identifier.
@@ -196,10 +186,8 @@ const maxLocated = 16
 // unique and carry out late what was given up and made again, the oldest counts: it alone was read before others came.
 func (m *Manager) oneOf(ctx context.Context, ids []string, keyID string, value bool, refused error) (*found, error) {
 	var all []*found
-	if len(ids) > 0 {
-		m.settle(ids[0])
-	}
 	for _, id := range ids[:min(len(ids), maxLocated)] {
+		m.settle(id)
 		f, err := m.read(ctx, id, false)
 		if err != nil && !isNotFound(err) {
 			return nil, err
@@ -216,7 +204,6 @@ func (m *Manager) oneOf(ctx context.Context, ids []string, keyID string, value b
 	}
 	oldest := slices.MinFunc(all, older)
 	oldest.twins = len(all) > 1
-	m.settle(oldest.id)
 	if value {
 		return m.read(ctx, oldest.id, true)
 	}
@@ -266,7 +253,11 @@ func (f *found) object(keyID string) (*protocol.Object, error) {
 		return nil, &protocol.Error{Kind: protocol.Unsupported, Message: err.Error()}
 	}
 	o.Value = append(secret.Bytes{}, value...)
-	if err := cmpErr(checkLength(o), f.checkClaims()); err != nil {
+	err = checkLength(o)
+	if err == nil {
+		err = f.checkClaims()
+	}
+	if err != nil {
 		o.Clear()
 		return nil, &protocol.Error{Kind: protocol.Internal, Message: "the server's answer is damaged: " + err.Error()}
 	}

@@ -73,8 +73,11 @@ func (m *Manager) settle(id string) {
 func (m *Manager) CreateKey(ctx context.Context, who *protocol.Context, args *protocol.CreateKey) (*protocol.KeyID, error) {
 	ctx, end := m.begin(ctx)
 	defer end()
+	if err := m.admit(who); err != nil {
+		return nil, err
+	}
 	spec, err := newSpec(args.Algorithm, args.Length)
-	if err := cmpErr(m.admit(who), err); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	id, err := m.create(ctx, spec, m.describe(who, args.Name, args.Expiration))

@@ -33,7 +33,7 @@ func (m *Manager) once(ctx context.Context, effect func() string, try func() err
 			return nil
 		case !more, unseen == nil && refused != nil:
 			return inDoubt(first, refused, unseen, effect())
-		case unseen != nil: // though the client has tried again, and waited, before it gave up: what may be there is worth more
+		case unseen != nil: // the client has waited and tried again before it gave up; a later look may see
 			continue
 		}
 		err := try()
@@ -71,7 +71,6 @@ func (m *Manager) identify(ctx context.Context, name string) (string, error) {
 	if err != nil || f == nil || f.destroyed() {
 		return "", err
 	}
-	m.settle(f.id)
 	return f.id, nil
 }
 

@@ -12,8 +12,11 @@ import (
 func (m *Manager) CreateKeyPair(ctx context.Context, who *protocol.Context, args *protocol.CreateKey) (*protocol.KeyPair, error) {
 	ctx, end := m.begin(ctx)
 	defer end()
+	if err := m.admit(who); err != nil {
+		return nil, err
+	}
 	s, err := newSpec(args.Algorithm, args.Length)
-	if err := cmpErr(m.admit(who), err); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	private, public := m.describe(who, args.Name, args.Expiration), m.describe(who, args.Name, args.Expiration)
@@ -48,9 +51,17 @@ func (m *Manager) makePair(ctx context.Context, request *kmip.CreateKeyPair, pri
 	b := kmip.Batch{Continue: true}
 	first, second := kmip.Add(&b, showName(made.Private)), kmip.Add(&b, showName(made.Public))
 	failed := m.client.Run(ctx, &b)
-	err = cmpErr(m.prove(ctx, made.Private, private, first, failed), m.prove(ctx, made.Public, public, second, failed))
-	if err == nil {
-		err = cmpErr(m.kept(ctx, made.Private, private, first), m.kept(ctx, made.Public, public, second))
+	if err := m.prove(ctx, made.Private, private, first, failed); err != nil {
+		return made, err
+	}
+	if err := m.prove(ctx, made.Public, public, second, failed); err != nil {
+		return made, err
+	}
+	if !m.keeps(private, first) || !m.keeps(public, second) {
+		m.made(made.Private)
+		err = m.undo(ctx, made.Private, private, m.undo(ctx, made.Public, public, errNotKept()))
+		private.rename()
+		public.rename()
 	}
 	return made, err
 }

@@ -12,9 +12,9 @@ import (
 	"kmip-keymgr/ttlv"
 )
 
-// shelf is a server that keeps symmetric keys in its own way. It answers one connection at a time.
+// shelf is a server that keeps keys in its own way. It answers one connection at a time.
 type shelf struct {
-	keep func(kmip.Attributes) kmip.Attributes // what of a new object's attributes it keeps, nil for all
+	keep func(kmip.Attributes) kmip.Attributes // what of a new key's attributes it keeps, and of a public key's, nil for all
 	show func(*kmip.Attribute)                 // how it shows them, nil for as they are
 	key  string
 
@@ -45,7 +45,13 @@ func (s *shelf) serve(m *kmip.RequestMessage) (items []kmip.ResponseItem) {
 func (s *shelf) answer(request kmip.Payload, placeholder *string) kmip.Payload {
 	switch q := request.(type) {
 	case *kmip.Create:
-		return s.create(q, placeholder)
+		*placeholder = s.put(kmip.SymmetricKeyObject, q.Attributes, s.keep)
+		return &kmip.CreateResponse{ObjectType: kmip.SymmetricKeyObject, UniqueIdentifier: *placeholder}
+	case *kmip.CreateKeyPair:
+		return &kmip.CreateKeyPairResponse{
+			Private: s.put(kmip.PrivateKeyObject, slices.Concat(q.Common, q.Private), nil),
+			Public:  s.put(kmip.PublicKeyObject, slices.Concat(q.Common, q.Public), s.keep),
+		}
 	case *kmip.Locate:
 		return &kmip.LocateResponse{}
 	case *kmip.GetAttributes:
@@ -76,14 +82,14 @@ func (s *shelf) answer(request kmip.Payload, placeholder *string) kmip.Payload {
 	return nil
 }
 
-func (s *shelf) create(q *kmip.Create, placeholder *string) kmip.Payload {
-	*placeholder = protocol.NewUUID()
-	attributes := append(kmip.Attributes{kmip.EnumAttribute(ttlv.TagObjectType, kmip.SymmetricKeyObject)}, q.Attributes...)
-	if s.keep != nil {
-		attributes = s.keep(attributes)
+func (s *shelf) put(t kmip.ObjectType, attributes kmip.Attributes, keep func(kmip.Attributes) kmip.Attributes) string {
+	attributes = append(kmip.Attributes{kmip.EnumAttribute(ttlv.TagObjectType, t)}, attributes...)
+	if keep != nil {
+		attributes = keep(attributes)
 	}
-	s.ids, s.objects[*placeholder] = append(s.ids, *placeholder), attributes
-	return &kmip.CreateResponse{ObjectType: kmip.SymmetricKeyObject, UniqueIdentifier: *placeholder}
+	id := protocol.NewUUID()
+	s.ids, s.objects[id] = append(s.ids, id), attributes
+	return id
 }
 
 func (s *shelf) shown(id string) kmip.Attributes {
@@ -100,20 +106,25 @@ func createAES(name string) *protocol.CreateKey {
 	return &protocol.CreateKey{Algorithm: "AES", Length: 256, Name: name}
 }
 
+// keepLast keeps so many of the last instances of the attribute that the record is in.
+func keepLast(n int) func(kmip.Attributes) kmip.Attributes {
+	return func(list kmip.Attributes) kmip.Attributes {
+		left := len(list.Applications()) - n
+		return slices.DeleteFunc(slices.Clone(list), func(a kmip.Attribute) bool {
+			if a.Tag == ttlv.TagApplicationSpecificInformation {
+				left--
+			}
+			return a.Tag == ttlv.TagApplicationSpecificInformation && left >= 0
+		})
+	}
+}
+
 // TestRecordNotKept is about servers that keep the last instance of an attribute, or none, and do not say so. A key that
 // does not say whose it is would never be found again by its project.
 func TestRecordNotKept(t *testing.T) {
 	for _, kept := range []int{0, 1} {
 		s := newShelf()
-		s.keep = func(list kmip.Attributes) kmip.Attributes {
-			left := len(list.Applications()) - kept
-			return slices.DeleteFunc(slices.Clone(list), func(a kmip.Attribute) bool {
-				if a.Tag == ttlv.TagApplicationSpecificInformation {
-					left--
-				}
-				return a.Tag == ttlv.TagApplicationSpecificInformation && left >= 0
-			})
-		}
+		s.keep = keepLast(kept)
 		m := lie(t, s.serve, lasting(time.Minute))
 		made, err := m.CreateKey(t.Context(), alice, createAES("name"))
 		if kept == 0 {
@@ -131,6 +142,23 @@ func TestRecordNotKept(t *testing.T) {
 		_, err = m.DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: made.KeyID})
 		require.NoError(t, err)
 		require.Empty(t, s.objects)
+	}
+}
+
+// TestHalfAPairNotKept is about a server that keeps the record of one half of a pair alone. No half stays behind.
+func TestHalfAPairNotKept(t *testing.T) {
+	for _, kept := range []int{0, 1} {
+		s := newShelf()
+		s.keep = keepLast(kept)
+		_, err := lie(t, s.serve, lasting(time.Minute)).CreateKeyPair(t.Context(), alice, createAES("name"))
+		require.Len(t, s.ids, 4, "the second pair in the plainest form")
+		if kept == 0 {
+			require.Equal(t, protocol.Unsupported, kind(err))
+			require.Empty(t, s.objects)
+		} else {
+			require.NoError(t, err)
+			require.Len(t, s.objects, 2)
+		}
 	}
 }
 
@@ -184,4 +212,27 @@ func TestUnprovenIdentifier(t *testing.T) {
 	_, err := m.CreateKey(t.Context(), alice, createAES(""))
 	require.ErrorContains(t, err, "stays behind")
 	require.False(t, destroyed)
+}
+
+// TestStrangersObject is about a server that answers a Create with another project's object, and shows that. It is none of
+// what was made, and stays.
+func TestStrangersObject(t *testing.T) {
+	s := newShelf()
+	s.objects[another] = kmip.Attributes{
+		kmip.EnumAttribute(ttlv.TagObjectType, kmip.SymmetricKeyObject), kmip.NameAttribute(another),
+		kmip.ApplicationAttribute("openstack-project-id", bob.ProjectID),
+	}
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		items := s.serve(m)
+		if _, ok := m.Items[0].Payload.(*kmip.Create); ok {
+			items[0].Payload.(*kmip.CreateResponse).UniqueIdentifier = another
+			items[1].Payload = &kmip.GetAttributesResponse{UniqueIdentifier: another, Attributes: s.objects[another]}
+			items[2].Payload = &kmip.ActivateResponse{UniqueIdentifier: another}
+		}
+		return items
+	}, lasting(time.Minute))
+	_, err := m.CreateKey(t.Context(), alice, createAES(""))
+	require.True(t, err.(*protocol.Error).MaybeExecuted)
+	require.ErrorContains(t, err, "without its Name")
+	require.Contains(t, s.objects, another)
 }
