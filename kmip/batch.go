@@ -57,8 +57,9 @@ type about interface{ object() *string }
 
 // Run sends the batch and delivers each operation's result. The error is nil when the server answered, whatever became
 // of the operations; a *ResultError when it refused the message as a whole; else a *TransportError, *BadResponseError or
-// *VersionError, and where nothing could be sent a *CredentialsError or *ttlv.Error. What was sent is sent again only where that can do no harm: nothing had left this side, or every
-// operation is safe to repeat. To a server that takes no batches the operations go one by one.
+// *VersionError, and where nothing could be sent a *CredentialsError or *ttlv.Error. What was sent is sent again only where
+// that can do no harm: nothing had left this side, or every operation is safe to repeat. To a server that takes no batches
+// the operations go one by one.
 func (c *Client) Run(ctx context.Context, b *Batch) error {
 	if c.single && len(b.items) > 1 {
 		return c.runSingly(ctx, b, 0, "")

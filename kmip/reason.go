@@ -1,6 +1,9 @@
 package kmip
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // ResultReason says why an operation failed (section 9.1.3.2.29; KMIP 2.1 section 11.46). It is an error, so that a
 // failure is told by errors.Is(err, kmip.ItemNotFound). A reason without a name here is kept by its number.
@@ -187,9 +190,19 @@ func (e *ResultError) Error() string {
 		text = "kmip: " + e.Operation.String() + ": " + e.Reason.String()
 	}
 	if e.Message != "" {
-		text += fmt.Sprintf(" (%.256q)", e.Message) // whatever a server says, it fits a line
+		text += fmt.Sprintf(" (%q)", e.words())
 	}
 	return text
+}
+
+// words are as many of the server's as fit a line. They are cut behind a whole one: a part of what should not be quoted would
+// not be known for that any more.
+func (e *ResultError) words() string {
+	const line = 256 // bytes
+	if len(e.Message) <= line {
+		return e.Message
+	}
+	return e.Message[:strings.LastIndexByte(e.Message[:line], ' ')+1] + "..."
 }
 
 // Unwrap gives the reason, for errors.Is.

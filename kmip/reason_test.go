@@ -3,6 +3,7 @@ package kmip
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -125,4 +126,14 @@ func TestOperations(t *testing.T) {
 		require.Nil(t, unknown.newRequest())
 		require.Nil(t, unknown.newResponse())
 	}
+}
+
+// What a server says fits a line, and is not cut within a word.
+func TestManyWords(t *testing.T) {
+	err := &ResultError{Reason: GeneralFailure, Message: strings.Repeat("word ", 40)}
+	require.ErrorContains(t, err, strings.TrimSpace(err.Message))
+	err.Message += strings.Repeat("t", 1000)
+	require.Equal(t, fmt.Sprintf("kmip: GeneralFailure (%q)", strings.Repeat("word ", 40)+"..."), err.Error())
+	err.Message = strings.Repeat("t", 1000)
+	require.Equal(t, `kmip: GeneralFailure ("...")`, err.Error())
 }

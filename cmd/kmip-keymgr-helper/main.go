@@ -106,14 +106,14 @@ func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io
 	return protocol.Serve(ctx, in, answers{out, errs}, h)
 }
 
-// answers is standard output. Where that takes no more, what was done for the last request stays done, and only standard
-// error is left to say so.
+// answers is standard output. Where that takes no more, what may have been done for the last request stays done, and only
+// standard error is left to say so.
 type answers struct{ out, errs io.Writer }
 
 func (a answers) Write(line []byte) (int, error) {
 	n, err := a.out.Write(line)
 	if err != nil {
-		fmt.Fprintf(a.errs, "kmip-keymgr-helper: a request was carried out and its answer could not be written: %v\n", err)
+		fmt.Fprintf(a.errs, "kmip-keymgr-helper: a request may have been carried out, and its answer could not be written: %v\n", err)
 	}
 	return n, err
 }
