@@ -327,6 +327,7 @@ var hostileVerbs = []hostileVerb{
 // TestHostileMemory measures a helper's memory while a server answers it with altered replies, every other one of four
 // million bytes.
 func TestHostileMemory(t *testing.T) {
+	t.Parallel()
 	h := newHostile(t, false, true)
 	session := helper{configs: []string{h.conf}, context: args{"project_id": hostileOwner.ProjectID}}.with(t, "max_retries = 0").session(t)
 	refused := 0
@@ -375,17 +376,20 @@ func parseItems(b []byte) (items []*item) {
 	return items
 }
 
-func (i *item) bytes() []byte {
-	value := i.value
-	if i.kind == 1 {
-		value = nil
-		for _, f := range i.fields {
-			value = append(value, f.bytes()...)
-		}
+func (i *item) bytes() []byte { return i.append(nil) }
+
+func (i *item) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(i.tag)<<40|uint64(i.kind)<<32)
+	value := len(b)
+	if i.kind != 1 {
+		b = append(b, i.value...)
 	}
-	b := binary.BigEndian.AppendUint64(nil, uint64(i.tag)<<40|uint64(i.kind)<<32|uint64(uint32(len(value))))
-	b = append(b, value...)
-	return append(b, make([]byte, (8-len(value)%8)%8)...)
+	for _, f := range i.fields {
+		b = f.append(b)
+	}
+	length := len(b) - value
+	binary.BigEndian.PutUint32(b[value-4:], uint32(length))
+	return append(b, make([]byte, (8-length%8)%8)...)
 }
 
 // all are the item and everything in it.

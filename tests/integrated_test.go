@@ -16,6 +16,7 @@ import (
 // TestIntegrated is the matrix of who may do what in integrated mode: the real helper, the real mock and Debian's Keystone,
 // every operation for every kind of caller. It prints what every caller saw.
 func TestIntegrated(t *testing.T) {
+	t.Parallel()
 	r := newRealm(t)
 	for _, c := range r.callers() {
 		t.Run(c.name, func(t *testing.T) { r.try(t, &c) })

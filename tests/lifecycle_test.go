@@ -16,6 +16,7 @@ import (
 // TestLifeCycle is the product's main job: keys made, stored, read, copied and destroyed, on every server, in every
 // version of KMIP it speaks, active or not, by one process a request and by one for all.
 func TestLifeCycle(t *testing.T) {
+	t.Parallel()
 	for _, kind := range servers {
 		t.Run(kind.name, func(t *testing.T) {
 			s := kind.start(t)
