@@ -1,6 +1,7 @@
 package keystone
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/url"
@@ -30,16 +31,18 @@ type Config struct {
 	AuthURL  string // http or https; /v3 is added where it does not end in it
 	AuthType AuthType
 
-	UserID, Username                                           string // a Username needs a domain
-	UserDomainID, UserDomainName                               string
-	Password                                                   secret.Bytes
-	ApplicationCredentialID, ApplicationCredentialName         string // a name needs a user
-	ApplicationCredentialSecret                                secret.Bytes
-	Token                                                      secret.Bytes
-	ProjectID, ProjectName, ProjectDomainID, ProjectDomainName string // at most one scope, of project,
-	DomainID, DomainName                                       string // domain,
-	TrustID                                                    string // trust
-	SystemScope                                                string // and system, which is "all" or nothing
+	UserID, Username                                   string // a Username needs a domain
+	UserDomainID, UserDomainName                       string
+	Password                                           secret.Bytes
+	ApplicationCredentialID, ApplicationCredentialName string // a name needs a user
+	ApplicationCredentialSecret                        secret.Bytes
+	Token                                              secret.Bytes
+
+	// The scope, at most one: a project, a domain, a trust or the system.
+	ProjectID, ProjectName, ProjectDomainID, ProjectDomainName string
+	DomainID, DomainName                                       string
+	TrustID                                                    string
+	SystemScope                                                string // "all" or nothing
 
 	CA          []byte       // PEM of cafile; nil for the system's CAs
 	Certificate []byte       // PEM of certfile, where Keystone wants a client certificate
@@ -200,11 +203,7 @@ func (r *reader) boolean(option string) bool {
 }
 
 func (r *reader) list(fallback, option string) (items []string) {
-	text := r.text(option)
-	if text == "" {
-		text = fallback
-	}
-	for item := range strings.SplitSeq(text, ",") {
+	for item := range strings.SplitSeq(cmp.Or(r.text(option), fallback), ",") {
 		if item = strings.TrimSpace(item); item != "" {
 			items = append(items, item)
 		}

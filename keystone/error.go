@@ -28,7 +28,7 @@ func (f Failure) Error() string {
 	case TokenRefused:
 		return "token refused"
 	case IdentityRefused:
-		return "our own identity refused"
+		return "identity refused"
 	case Unavailable:
 		return "unavailable"
 	}

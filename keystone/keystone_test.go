@@ -277,7 +277,6 @@ func TestRealAnswers(t *testing.T) {
 	require.Equal(t, User{alice.ID, alice.Name, domain}, got.User)
 	require.Equal(t, Project{alice.ProjectID, alice.ProjectName, domain}, got.Project)
 	require.ElementsMatch(t, []string{"member", "reader"}, got.Roles, "member implies reader")
-	require.Equal(t, []string{"password"}, got.Methods)
 	require.InDelta(t, time.Hour, got.ExpiresAt.Sub(got.IssuedAt), float64(time.Second))
 
 	s.Grant(t, alice, "service")

@@ -16,15 +16,13 @@ const MaxToken = 16 << 10
 // Token is what Keystone says about a token (Identity API v3, "Validate and show information for token"). It may be shared:
 // it is not to be changed.
 type Token struct {
-	User           User
-	Project        Project // the scope; its ID is empty for a token of another scope, or of none
-	Domain         Domain  // the scope, likewise
-	System         bool    // the scope is the system
-	Roles          []string
-	Methods        []string // how the user authenticated: password, application_credential, token, ...
-	IsAdminProject bool     // true also where Keystone says nothing, with admin_project_name unset, as keystoneauth has it
-	IssuedAt       time.Time
-	ExpiresAt      time.Time
+	User      User
+	Project   Project // the scope; its ID is empty for a token of another scope, or of none
+	Domain    Domain  // the scope, likewise
+	System    bool    // the scope is the system
+	Roles     []string
+	IssuedAt  time.Time
+	ExpiresAt time.Time
 
 	restricted bool // by the access rules of an application credential
 	bound      bool
@@ -70,12 +68,10 @@ type answer struct {
 		Roles []struct {
 			Name string `json:"name"`
 		} `json:"roles"`
-		Methods        []string                   `json:"methods"`
-		IsAdminProject *bool                      `json:"is_admin_project"`
-		IssuedAt       time.Time                  `json:"issued_at"`
-		ExpiresAt      time.Time                  `json:"expires_at"`
-		Bind           map[string]json.RawMessage `json:"bind"`
-		Application    struct {
+		IssuedAt    time.Time                  `json:"issued_at"`
+		ExpiresAt   time.Time                  `json:"expires_at"`
+		Bind        map[string]json.RawMessage `json:"bind"`
+		Application struct {
 			AccessRules []json.RawMessage `json:"access_rules"`
 		} `json:"application_credential"`
 	} `json:"token"`
@@ -97,8 +93,8 @@ func parseToken(body []byte) (*Token, error) {
 func (a *answer) token() *Token {
 	w := &a.Token
 	t := &Token{
-		User: w.User, Project: w.Project, Domain: w.Domain, System: w.System.All, Methods: w.Methods,
-		IsAdminProject: w.IsAdminProject == nil || *w.IsAdminProject, IssuedAt: w.IssuedAt, ExpiresAt: w.ExpiresAt,
+		User: w.User, Project: w.Project, Domain: w.Domain, System: w.System.All,
+		IssuedAt: w.IssuedAt, ExpiresAt: w.ExpiresAt,
 		restricted: w.Application.AccessRules != nil, bound: len(w.Bind) > 0,
 	}
 	for _, role := range w.Roles {

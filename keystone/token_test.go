@@ -21,9 +21,9 @@ func TestParseToken(t *testing.T) {
 	issued := time.Date(2026, 11, 23, 13, 27, 4, 0, time.UTC)
 	domain := Domain{"default", "Default"}
 	require.Equal(t, &Token{
-		User:    User{"6b5dc65b966a4f48a658e6192ce19b38", "admin", domain},
-		Project: Project{"2eabb94016134f53bb351b71db9a7d17", "admin", domain},
-		Roles:   []string{"admin"}, Methods: []string{"application_credential"}, IsAdminProject: true,
+		User:     User{"6b5dc65b966a4f48a658e6192ce19b38", "admin", domain},
+		Project:  Project{"2eabb94016134f53bb351b71db9a7d17", "admin", domain},
+		Roles:    []string{"admin"},
 		IssuedAt: issued, ExpiresAt: issued.Add(time.Hour),
 	}, got)
 }
@@ -36,8 +36,6 @@ func TestParseScopes(t *testing.T) {
 		"none":              {`"x":1`, func(*Token) {}},
 		"domain":            {`"domain":{"id":"d","name":"D"}`, func(k *Token) { k.Domain = Domain{"d", "D"} }},
 		"system":            {`"system":{"all":true}`, func(k *Token) { k.System = true }},
-		"no admin project":  {`"is_admin_project":false`, func(k *Token) { k.IsAdminProject = false }},
-		"an admin project":  {`"is_admin_project":true`, func(*Token) {}},
 		"access rules":      {`"application_credential":{"access_rules":[]}`, func(k *Token) { k.restricted = true }},
 		"access rules null": {`"application_credential":{"access_rules":null}`, func(*Token) {}},
 		"an empty bind":     {`"bind":{}`, func(*Token) {}},
@@ -46,7 +44,7 @@ func TestParseScopes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got, err := parseToken([]byte(`{"token":{"user":{"id":"u"},"expires_at":"2026-11-23T14:27:04Z",` + row.more + `}}`))
 			require.NoError(t, err)
-			want := &Token{User: User{ID: "u"}, IsAdminProject: true, ExpiresAt: time.Date(2026, 11, 23, 14, 27, 4, 0, time.UTC)}
+			want := &Token{User: User{ID: "u"}, ExpiresAt: time.Date(2026, 11, 23, 14, 27, 4, 0, time.UTC)}
 			row.want(want)
 			require.Equal(t, want, got)
 		})

@@ -72,7 +72,7 @@ func (n *AttributeName) vendor(c *ttlv.Coder) {
 }
 
 // reference is the name in a request or a list: Attribute Name in 1.x, Attribute Reference in 2.x.
-func (n *AttributeName) reference(c *ttlv.Coder, _ ttlv.Tag) {
+func (n *AttributeName) reference(c *ttlv.Coder) {
 	switch {
 	case is1(c):
 		n.text(c)
@@ -88,7 +88,7 @@ func references(c *ttlv.Coder, names *[]AttributeName) {
 	if is1(c) {
 		tag = ttlv.TagAttributeName
 	}
-	ttlv.List(c, tag, names, func(c *ttlv.Coder, tag ttlv.Tag, n *AttributeName) { n.reference(c, tag) })
+	ttlv.List(c, tag, names, func(c *ttlv.Coder, _ ttlv.Tag, n *AttributeName) { n.reference(c) })
 }
 
 // Attribute is one attribute of an object. Index tells instances of one name apart, in 1.x only.

@@ -285,7 +285,7 @@ func (i *item) verify(answer Payload, placeholder string) error {
 		want = placeholder
 	}
 	if got, ok := answer.(about); !ok || *got.object() != want || want == "" {
-		return fmt.Errorf("an answer about another object for %v of %q", i.operation, want)
+		return fmt.Errorf("the answer to %v of %q is about another object", i.operation, want)
 	}
 	return nil
 }

@@ -88,7 +88,7 @@ func TestAnswerAboutAnotherObject(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := client(t, nil, serve(t, nil, otherwise(func(m *ResponseMessage) { m.Items[0].Payload.(*GetResponse).UniqueIdentifier = id })))
 			_, err := Do(soon(t), c, get)
-			require.ErrorContains(t, err, `an answer about another object for Get of "8"`)
+			require.ErrorContains(t, err, `the answer to Get of "8" is about another object`)
 			requireReadable(t, err)
 		})
 	}
@@ -498,7 +498,7 @@ func TestPlaceholderIsVerified(t *testing.T) {
 			s := serve(t, nil, otherwise(func(m *ResponseMessage) { m.Items[0].Payload.(*LocateResponse).UniqueIdentifiers = found }))
 			require.NoError(t, client(t, nil, s).Run(soon(t), &b))
 			require.Nil(t, got.Response)
-			require.ErrorContains(t, got.Err, "an answer about another object for Get")
+			require.ErrorContains(t, got.Err, "is about another object")
 		})
 	}
 }

@@ -14,7 +14,6 @@ type CredentialType uint32
 const (
 	UsernameAndPassword CredentialType = 1
 	Device              CredentialType = 2
-	Attestation         CredentialType = 3
 )
 
 // Credential identifies who asks, beside the certificate (section 2.1.2). What the value holds depends on the type.
@@ -43,7 +42,7 @@ type CredentialsError struct {
 }
 
 func (e *CredentialsError) Error() string {
-	return fmt.Sprintf("kmip: a message to %s carries one credential, since it is in KMIP %v, and there are %d", e.Server, e.Version, e.Count)
+	return fmt.Sprintf("kmip: a message to %s in KMIP %v can carry only one credential, and there are %d", e.Server, e.Version, e.Count)
 }
 
 // Password is the value of a Username and Password credential.

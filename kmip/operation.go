@@ -415,7 +415,7 @@ func (r *DeleteAttribute) fields(c *ttlv.Coder) {
 	}
 	current(c, &r.Current)
 	if c.Present(ttlv.TagAttributeReference, r.Current == nil || r.Name != (AttributeName{})) {
-		r.Name.reference(c, ttlv.TagAttributeReference)
+		r.Name.reference(c)
 	}
 }
 
@@ -510,11 +510,10 @@ func (r *Query) fields(c *ttlv.Coder) {
 
 // QueryResponse answers those of the questions that this package asks.
 type QueryResponse struct {
-	Operations            []Operation
-	ObjectTypes           []ObjectType
-	VendorIdentification  string
-	ServerInformation     ttlv.Value
-	ApplicationNamespaces []string
+	Operations           []Operation
+	ObjectTypes          []ObjectType
+	VendorIdentification string
+	ServerInformation    ttlv.Value
 }
 
 func (r *QueryResponse) fields(c *ttlv.Coder) {
@@ -524,7 +523,6 @@ func (r *QueryResponse) fields(c *ttlv.Coder) {
 	if c.Present(ttlv.TagServerInformation, r.ServerInformation.Type != 0) {
 		c.Value(ttlv.TagServerInformation, &r.ServerInformation)
 	}
-	ttlv.List(c, ttlv.TagApplicationNamespace, &r.ApplicationNamespaces, (*ttlv.Coder).Text)
 }
 
 // DiscoverVersions asks which of these versions the server speaks, or for all of its own (section 4.26).

@@ -1,6 +1,7 @@
 package kmip
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -24,14 +25,10 @@ type TLS struct {
 
 // config is the TLS configuration for one host.
 func (t *TLS) config(host string) *tls.Config {
-	name := t.ServerName
-	if name == "" {
-		name = host
-	}
 	return &tls.Config{
 		Certificates: []tls.Certificate{t.Certificate},
 		RootCAs:      t.Roots,
-		ServerName:   name,
+		ServerName:   cmp.Or(t.ServerName, host),
 		MinVersion:   t.MinVersion,
 		CipherSuites: t.CipherSuites,
 	}

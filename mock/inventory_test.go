@@ -55,7 +55,7 @@ func TestAnInventoryThatCannotBeWritten(t *testing.T) {
 	_, err := mock.Start(mock.Config{Inventory: filepath.Join(t.TempDir(), "none", "objects.json")})
 	require.Error(t, err)
 	_, err = mock.Start(mock.Config{Inventory: os.DevNull})
-	require.ErrorContains(t, err, "no regular file")
+	require.ErrorContains(t, err, "not a regular file")
 }
 
 func TestAnInventoryBehindALink(t *testing.T) {

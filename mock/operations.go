@@ -61,11 +61,12 @@ func (t *turn) fitting(p kmip.Payload, err error) (kmip.Payload, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n := size(p); n > t.room {
+	n := size(p)
+	if n > t.room {
 		forget([]kmip.ResponseItem{{Payload: p}})
 		return nil, refusal(kmip.ResponseTooLarge, "%d bytes more would make the response larger than %d", n, maxReply)
 	}
-	t.room -= size(p)
+	t.room -= n
 	return p, nil
 }
 
@@ -242,10 +243,7 @@ func (t *turn) get(p *kmip.Get) (kmip.Payload, error) {
 		t.store.fetch(o)
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return r, nil
+	return answer(r, err)
 }
 
 // readable tells why an object's value may not leave the server.

@@ -56,7 +56,7 @@ func (f *Files) CheckKeyFile(k *KMIP) error {
 	case err != nil:
 		return f.fail("keyfile", "cannot read "+k.KeyFile+": "+cause(err))
 	case !info.Mode().IsRegular():
-		return f.fail("keyfile", k.KeyFile+" is no regular file")
+		return f.fail("keyfile", k.KeyFile+" is not a regular file")
 	case info.Mode().Perm()&0o007 != 0:
 		return f.fail("keyfile", fmt.Sprintf("%s has mode %04o, so that others can use the key: chmod o= %s",
 			k.KeyFile, info.Mode().Perm(), k.KeyFile))
@@ -100,7 +100,7 @@ func (f *Files) roots(k *KMIP) (*x509.CertPool, error) {
 func (f *Files) readPEM(option, path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {
-		return nil, f.fail(option, path+" is no regular file")
+		return nil, f.fail(option, path+" is not a regular file")
 	}
 	if err == nil && info.Size() > maxFileSize {
 		return nil, f.fail(option, path+" is too large")

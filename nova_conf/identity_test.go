@@ -141,7 +141,7 @@ func TestIdentityRefused(t *testing.T) {
 		{"a directory", func(t *testing.T, p *pemFiles) {
 			require.NoError(t, os.Remove(p.path("client-key.pem")))
 			require.NoError(t, os.Mkdir(p.path("client-key.pem"), 0o700))
-		}, "keyfile", "no regular file"},
+		}, "keyfile", "not a regular file"},
 		{"another key", func(t *testing.T, p *pemFiles) {
 			certificate, err := os.ReadFile(p.path("client.pem"))
 			require.NoError(t, err)

@@ -76,7 +76,7 @@ func registered() map[string]map[string]*string {
 	kmip := map[string]*string{}
 	for _, o := range options {
 		kmip[o.name] = nil
-		if o.hasDefault {
+		if o.fallback != "" {
 			kmip[o.name] = optional(o.fallback)
 		}
 	}

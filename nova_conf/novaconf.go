@@ -136,7 +136,7 @@ func (f *Files) find(n name) (*setting, error) {
 			return at, err
 		}
 	}
-	if o := lookupOption(n); o != nil && o.hasDefault {
+	if o := lookupOption(n); o != nil && o.fallback != "" {
 		return &setting{text: o.fallback}, nil
 	}
 	return nil, nil

@@ -8,21 +8,20 @@ import (
 
 // option is one option of [kmip]. set converts its effective text; an error says what is wrong with the text.
 type option struct {
-	name       string
-	fallback   string // the text that stands where nothing is set, if hasDefault
-	hasDefault bool
-	required   bool
-	secret     bool
-	set        func(k *KMIP, text string) error
+	name     string
+	fallback string // the text that stands where nothing is set, "" for none
+	required bool
+	secret   bool
+	set      func(k *KMIP, text string) error
 }
 
 // options are all there are. An empty text for an optional one without default means the same as leaving it out.
 var options = [...]option{
-	{name: "host", fallback: "localhost", hasDefault: true, set: func(k *KMIP, s string) (err error) {
+	{name: "host", fallback: "localhost", set: func(k *KMIP, s string) (err error) {
 		k.Hosts, err = parseHosts(s)
 		return err
 	}},
-	{name: "port", fallback: "5696", hasDefault: true, set: func(k *KMIP, s string) (err error) {
+	{name: "port", fallback: "5696", set: func(k *KMIP, s string) (err error) {
 		k.Port, err = parseInt(s, 1, 65535)
 		return err
 	}},
@@ -42,7 +41,7 @@ var options = [...]option{
 		k.ServerName, err = parseServerName(s)
 		return err
 	}},
-	{name: "tls_min_version", fallback: "1.2", hasDefault: true, set: func(k *KMIP, s string) (err error) {
+	{name: "tls_min_version", fallback: "1.2", set: func(k *KMIP, s string) (err error) {
 		k.TLSMinVersion, err = parseTLSVersion(s)
 		return err
 	}},
@@ -58,39 +57,39 @@ var options = [...]option{
 		k.Password = secret.Bytes(s)
 		return nil
 	}},
-	{name: "mode", fallback: "standalone", hasDefault: true, set: func(k *KMIP, s string) error {
+	{name: "mode", fallback: "standalone", set: func(k *KMIP, s string) error {
 		k.Integrated = s == "integrated"
 		return choice(s, "standalone", "integrated")
 	}},
-	{name: "tokenless", fallback: "refuse", hasDefault: true, set: func(k *KMIP, s string) error {
+	{name: "tokenless", fallback: "refuse", set: func(k *KMIP, s string) error {
 		k.TokenlessService = s == "service"
 		return choice(s, "refuse", "service")
 	}},
-	{name: "kmip_version", fallback: "auto", hasDefault: true, set: func(k *KMIP, s string) error {
+	{name: "kmip_version", fallback: "auto", set: func(k *KMIP, s string) error {
 		k.KMIPVersion = s
 		return choice(s, "auto", "1.0", "1.1", "1.2", "1.3", "1.4", "2.0", "2.1")
 	}},
-	{name: "connect_timeout", fallback: "5", hasDefault: true, set: func(k *KMIP, s string) (err error) {
+	{name: "connect_timeout", fallback: "5", set: func(k *KMIP, s string) (err error) {
 		k.ConnectTimeout, err = parseSeconds(s, 1)
 		return err
 	}},
-	{name: "timeout", fallback: "30", hasDefault: true, set: func(k *KMIP, s string) (err error) {
+	{name: "timeout", fallback: "30", set: func(k *KMIP, s string) (err error) {
 		k.Timeout, err = parseSeconds(s, 1)
 		return err
 	}},
-	{name: "max_retries", fallback: "3", hasDefault: true, set: func(k *KMIP, s string) (err error) {
+	{name: "max_retries", fallback: "3", set: func(k *KMIP, s string) (err error) {
 		k.MaxRetries, err = parseInt(s, 0, 1_000_000)
 		return err
 	}},
-	{name: "retry_interval", fallback: "0.5", hasDefault: true, set: func(k *KMIP, s string) (err error) {
+	{name: "retry_interval", fallback: "0.5", set: func(k *KMIP, s string) (err error) {
 		k.RetryInterval, err = parseSeconds(s, 0)
 		return err
 	}},
-	{name: "activate", fallback: "true", hasDefault: true, set: func(k *KMIP, s string) (err error) {
+	{name: "activate", fallback: "true", set: func(k *KMIP, s string) (err error) {
 		k.Activate, err = parseBool(s)
 		return err
 	}},
-	{name: "project_isolation", fallback: "true", hasDefault: true, set: func(k *KMIP, s string) (err error) {
+	{name: "project_isolation", fallback: "true", set: func(k *KMIP, s string) (err error) {
 		k.ProjectIsolation, err = parseBool(s)
 		return err
 	}},
@@ -102,7 +101,7 @@ var options = [...]option{
 		k.Helper = s
 		return nil
 	}},
-	{name: "helper_mode", fallback: "exec", hasDefault: true, set: func(k *KMIP, s string) error {
+	{name: "helper_mode", fallback: "exec", set: func(k *KMIP, s string) error {
 		k.HelperMode = s
 		return choice(s, "exec", "session")
 	}},

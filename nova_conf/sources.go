@@ -222,11 +222,7 @@ func kindOf(info fs.FileInfo) string {
 }
 
 func cannotRead(path string, err error) error {
-	var inner *fs.PathError
-	if errors.As(err, &inner) {
-		err = inner.Err
-	}
-	return &Error{File: path, Reason: "cannot be read: " + err.Error()}
+	return &Error{File: path, Reason: "cannot be read: " + cause(err)}
 }
 
 // environment is os.Environ's list. The first of two entries with one name counts, as in Python's os.environ.

@@ -20,7 +20,7 @@ func parseBool(s string) (bool, error) {
 	case "false", "0", "off", "no":
 		return false, nil
 	}
-	return false, errors.New("is none of true, 1, on, yes, false, 0, off, no")
+	return false, errors.New("is not one of true, 1, on, yes, false, 0, off, no")
 }
 
 // choice is types.py's String(choices=...): exactly as written.
@@ -30,7 +30,7 @@ func choice(s string, choices ...string) error {
 			return nil
 		}
 	}
-	return errors.New("is none of " + strings.Join(choices, ", "))
+	return errors.New("is not one of " + strings.Join(choices, ", "))
 }
 
 // parseInt takes what Python's int() takes, but for digits other than ASCII's.
@@ -38,7 +38,7 @@ func parseInt(s string, least, most int) (int, error) {
 	digits, ok := plainNumber(s)
 	n, err := strconv.Atoi(digits)
 	if !ok || err != nil || n < least || n > most {
-		return 0, fmt.Errorf("is no whole number from %d to %d", least, most)
+		return 0, fmt.Errorf("is not a whole number from %d to %d", least, most)
 	}
 	return n, nil
 }
@@ -52,7 +52,7 @@ func parseSeconds(s string, least time.Duration) (time.Duration, error) {
 	digits, ok := plainNumber(s)
 	seconds, err := strconv.ParseFloat(digits, 64)
 	if !ok || err != nil || seconds > maxSeconds {
-		return 0, errors.New("is no number of seconds")
+		return 0, errors.New("is not a number of seconds")
 	}
 	d := time.Duration(seconds * float64(time.Second))
 	if seconds < 0 || d < least {
@@ -125,7 +125,7 @@ func parseHost(s string) (Host, error) {
 		return Host{}, errors.New("is an IPv6 address without brackets")
 	}
 	if !isHostName(name) || strings.Contains(port, "/") {
-		return Host{}, errors.New("is no name or address")
+		return Host{}, errors.New("is not a name or address")
 	}
 	return withPort(name, port, hasPort)
 }
@@ -134,7 +134,7 @@ func parseIPv6Host(s string) (Host, error) {
 	address, rest, closed := strings.Cut(s, "]")
 	port, hasPort := strings.CutPrefix(rest, ":")
 	if ip, err := netip.ParseAddr(address); err != nil || !ip.Is6() || !closed || rest != "" && !hasPort {
-		return Host{}, errors.New("is no IPv6 address in brackets")
+		return Host{}, errors.New("is not an IPv6 address in brackets")
 	}
 	return withPort(address, port, hasPort)
 }
@@ -162,7 +162,7 @@ func isHostName(s string) bool {
 
 func parseServerName(s string) (string, error) {
 	if _, err := netip.ParseAddr(s); err != nil && s != "" && !isHostName(s) {
-		return "", errors.New("is no name or address")
+		return "", errors.New("is not a name or address")
 	}
 	return s, nil
 }

@@ -63,7 +63,7 @@ func (d *decoder) expect(first byte, wanted string) bool {
 // mismatch notes that the value at hand is not what is wanted, without showing what it is.
 func (d *decoder) mismatch(wanted string) {
 	if d.misfit == nil {
-		d.misfit = invalid("%s: %s is wanted", bytes.Join(d.path, []byte(".")), wanted)
+		d.misfit = invalid("%s: must be %s", bytes.Join(d.path, []byte(".")), wanted)
 	}
 }
 

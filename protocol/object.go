@@ -23,7 +23,7 @@ func (t ObjectType) check(field string) error {
 	case SymmetricKey, PublicKey, PrivateKey, Certificate, Passphrase, OpaqueData:
 		return nil
 	}
-	return invalid("%s: one of symmetric, public, private, certificate, passphrase, opaque is wanted", field)
+	return invalid("%s: must be one of symmetric, public, private, certificate, passphrase, opaque", field)
 }
 
 // Object is what is kept in a key manager, in the shape of Castellan's ManagedObject.to_dict(). Zero values of Name,

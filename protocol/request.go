@@ -244,7 +244,7 @@ func checkKeyID(id *string) error {
 	case *id == "":
 		return required("args.key_id")
 	case !IsUUID(*id):
-		return invalid("args.key_id: is no UUID")
+		return invalid("args.key_id: is not a UUID")
 	}
 	return nil
 }
@@ -271,7 +271,7 @@ func (r *request) decode(text []byte, start int64) error {
 	case d.misfit != nil:
 		return d.misfit
 	case r.deadlineMS < 0 || r.deadlineMS > maxDeadlineMS:
-		return invalid("deadline_ms: from 0 to %d is wanted", maxDeadlineMS)
+		return invalid("deadline_ms: must be from 0 to %d", maxDeadlineMS)
 	}
 	return nil
 }

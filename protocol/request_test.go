@@ -142,7 +142,7 @@ func TestExpiration(t *testing.T) {
 		t.Run(text, func(t *testing.T) {
 			out, _, s := serve(`{"version":1,"op":"create_key","args":{"algorithm":"AES","length":256,"expiration":"` + text + `"}}`)
 			if want == "" {
-				require.Contains(t, out, "args.expiration: an ISO 8601 date and time is wanted")
+				require.Contains(t, out, "args.expiration: must be an ISO 8601 date and time")
 				return
 			}
 			got := s.args.(*protocol.CreateKey).Expiration

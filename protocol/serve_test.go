@@ -61,7 +61,7 @@ const (
 	ask    = `{"version":1,"id":"1","op":"copy_key","args":{"key_id":"` + keyID + `"}}`
 	answer = `{"version":1,"id":"1","result":{"key_id":"` + otherID + `"}}` + "\n"
 	bad    = `{"version":1,"id":"2","op":"copy_key","args":{"key_id":"923"}}`
-	badly  = `{"version":1,"id":"2","error":{"kind":"invalid_request","message":"args.key_id: is no UUID","reason":null,` +
+	badly  = `{"version":1,"id":"2","error":{"kind":"invalid_request","message":"args.key_id: is not a UUID","reason":null,` +
 		`"retryable":false,"maybe_executed":false,"server":null}}` + "\n"
 	unset = `{"version":1,"id":"3","op":"get_key","args":{"key_id":"` + unconfigID + `"}}`
 )

@@ -131,7 +131,7 @@ func parse(args []string) (*flags, error) {
 	f.set.Usage = func() {}
 	f.set.Var(&sourceFlag{&f.sources, false}, "config-file", "file to read; later ones win")
 	f.set.Var(&sourceFlag{&f.sources, true}, "config-dir", "directory whose *.conf to read, sorted")
-	f.set.DurationVar(&f.timeout, "timeout", 0, "for one request with all its retries, in place of [kmip] timeout")
+	f.set.DurationVar(&f.timeout, "timeout", 0, "`DURATION`, such as 10s, for one request with all its retries, in place of [kmip] timeout")
 	f.set.BoolVar(&f.roundTrip, "round-trip", false, "with check: also create, read and destroy a key")
 	f.set.BoolVar(&f.version, "version", false, "print the version")
 	f.set.BoolVarP(&f.help, "help", "h", false, "print this")

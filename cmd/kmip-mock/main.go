@@ -84,10 +84,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}
-	return "(unknown)"
+	return "(devel)"
 }
 
 // config is what the flags say about the server. An error that is there already stays.

@@ -212,7 +212,7 @@ func query(ctx context.Context, probe *kmip.Probe) (*kmip.QueryResponse, error) 
 
 // blame finds out what a refusal is about: bare is what became of the question without credentials.
 func (h *hostCheck) blame(said *kmip.QueryResponse, err, bare error, authenticated bool) {
-	server := outcome{detail: fmt.Sprintf("KMIP %v; what else it is, it tells those alone whom it knows", h.probe.Version())}
+	server := outcome{detail: fmt.Sprintf("KMIP %v; it tells more only to clients that it knows", h.probe.Version())}
 	switch {
 	case bare == nil:
 		server = h.describe(said)
@@ -286,7 +286,7 @@ func merge(name string, i int, hosts []*hostCheck) protocol.Step {
 	}
 	if len(good) > 0 {
 		good = append(good, under("passed over: ", passedOver)...)
-		good = append(good, under("serves nobody: ", unfit)...)
+		good = append(good, under("not usable: ", unfit)...)
 	} else {
 		good = append(passedOver, unfit...)
 	}
@@ -313,7 +313,7 @@ func (m *Manager) checkRoundTrip(ctx context.Context, who *protocol.Context) pro
 	s := protocol.Step{Step: "round trip"}
 	made, err := m.CreateKey(ctx, who, &protocol.CreateKey{Algorithm: "AES", Length: 256, Name: "kmip-keymgr check"})
 	if err != nil {
-		s.Detail, s.Advice = err.Error(), "the server must let this client create keys"
+		s.Detail, s.Advice = describe(err), "the server must let this client create keys"
 		return s
 	}
 	read, err := m.GetKey(ctx, who, &protocol.GetKey{KeyID: made.KeyID})
@@ -329,7 +329,7 @@ func (m *Manager) checkRoundTrip(ctx context.Context, who *protocol.Context) pro
 		s.Detail = describe(errors.Join(err, left))
 		s.Advice = "the key " + made.KeyID + " is still there: the server must let this client destroy keys"
 	case err != nil:
-		s.Detail, s.Advice = err.Error(), "the server must let this client read what it has made; the key was destroyed"
+		s.Detail, s.Advice = describe(err), "the server must let this client read what it has made; the key was destroyed"
 	default:
 		s.OK, s.Detail = true, "a key was created, read and destroyed"
 	}

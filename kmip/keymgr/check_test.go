@@ -195,7 +195,7 @@ func TestCheckStaysWithAHost(t *testing.T) {
 		})
 		require.Equal(t, serves, c.OK, "%+v", c.Steps)
 		require.Equal(t, serves, c.Steps[3].OK)
-		require.Contains(t, c.Steps[3].Detail, "; serves nobody: "+other.Addr()+": ")
+		require.Contains(t, c.Steps[3].Detail, "; not usable: "+other.Addr()+": ")
 		require.Contains(t, c.Steps[3].Advice, other.Addr()+": ")
 		require.Equal(t, serves, len(c.Steps) == 6)
 	}

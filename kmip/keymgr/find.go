@@ -90,10 +90,7 @@ func mayHaveOtherID(err error) bool {
 
 // visible tells whether the caller may see the object: see the package's "Owners".
 func (m *Manager) visible(who *protocol.Context, f *found) bool {
-	if !m.isolates(who) {
-		return true
-	}
-	return f.record.Project == who.ProjectID
+	return !m.isolates(who) || f.record.Project == who.ProjectID
 }
 
 // isolates tells whether the caller is kept to one project's objects.
@@ -215,9 +212,9 @@ func older(a, b *found) int {
 	made, _ := a.attributes.Time(ttlv.TagInitialDate)
 	other, _ := b.attributes.Time(ttlv.TagInitialDate)
 	switch {
-	case a.destroyed() != b.destroyed() && b.destroyed():
+	case !a.destroyed() && b.destroyed():
 		return -1
-	case a.destroyed() != b.destroyed():
+	case a.destroyed() && !b.destroyed():
 		return 1
 	}
 	return cmp.Or(made.Compare(other), cmp.Compare(len(a.id), len(b.id)), cmp.Compare(a.id, b.id))

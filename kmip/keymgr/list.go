@@ -127,10 +127,9 @@ func (f *found) keyID() string {
 	if protocol.IsUUID(f.id) {
 		return f.id
 	}
-	if names := f.attributes.Names(); len(names) > 0 {
-		if i := slices.IndexFunc(names, protocol.IsUUID); i >= 0 {
-			return names[i]
-		}
+	names := f.attributes.Names()
+	if i := slices.IndexFunc(names, protocol.IsUUID); i >= 0 {
+		return names[i]
 	}
 	return ""
 }
