@@ -29,7 +29,7 @@ type Config struct {
 
 	// PassedOver hears of a host that cannot serve until somebody mends it, such as one whose certificate has expired,
 	// when another host has served in its place. nil for nobody.
-	PassedOver func(server string, err error)
+	PassedOver func(server string, err *HandshakeError)
 }
 
 // Client talks to a key manager over one connection, which it opens when it is needed and keeps. It is for one

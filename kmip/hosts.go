@@ -104,14 +104,10 @@ func (c *Client) refusedChange(b *Batch, response *ResponseMessage, before bool)
 // report tells of the hosts passed over that somebody has to mend.
 func (c *Client) report(failed ...hostError) {
 	for _, e := range failed {
-		var lost *TransportError
-		if !isPermanent(e.err) || c.config.PassedOver == nil {
-			continue
+		var handshake *HandshakeError
+		if errors.As(e.err, &handshake) && c.config.PassedOver != nil {
+			c.config.PassedOver(e.server, handshake)
 		}
-		if errors.As(e.err, &lost) {
-			e.err = lost.Err // whose text does not name the server again
-		}
-		c.config.PassedOver(e.server, e.err)
 	}
 }
 

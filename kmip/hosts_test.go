@@ -57,7 +57,7 @@ func TestSickHostsArePassedOver(t *testing.T) {
 			first, second := tt.start(t), serve(t, nil, ok)
 			c := client(t, func(c *Config) {
 				c.ConnectTimeout, c.MaxRetries = 2*time.Second, 0
-				c.PassedOver = func(server string, err error) { told = append(told, server+": "+err.Error()) }
+				c.PassedOver = func(server string, err *HandshakeError) { told = append(told, server+": "+err.Error()) }
 			}, first, second)
 			_, err := Do(soon(t), c, get)
 			require.NoError(t, err)
@@ -300,7 +300,7 @@ func TestReturnEndsWithTheClient(t *testing.T) {
 func TestReturnTells(t *testing.T) {
 	var told []string
 	wrong := serve(t, func(c *tls.Config) { c.Certificates = []tls.Certificate{newAuthority().server(nil)} }, ok)
-	c := client(t, func(c *Config) { c.PassedOver = func(server string, _ error) { told = append(told, server) } }, dead(t), serve(t, nil, ok))
+	c := client(t, func(c *Config) { c.PassedOver = func(server string, _ *HandshakeError) { told = append(told, server) } }, dead(t), serve(t, nil, ok))
 	_, err := Do(soon(t), c, get)
 	require.NoError(t, err)
 	require.Empty(t, told, "a host that is down may come up by itself")

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -23,10 +24,12 @@ type TLS struct {
 	CipherSuites []uint16 // of TLS 1.2, nil for Go's secure set
 }
 
-// config is the TLS configuration for one host.
+// config is the TLS configuration for one host. The certificate is shown to every server that asks for one: it may know the
+// CA that issued it without naming that one among those it trusts.
 func (t *TLS) config(host string) *tls.Config {
 	return &tls.Config{
-		Certificates: []tls.Certificate{t.Certificate},
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &t.Certificate, nil },
+
 		RootCAs:      t.Roots,
 		ServerName:   cmp.Or(t.ServerName, host),
 		MinVersion:   t.MinVersion,
@@ -96,7 +99,7 @@ func (t *TLS) handshake(ctx context.Context, raw net.Conn, address string) (*tls
 	}
 	if err != nil {
 		raw.Close()
-		return nil, t.explain(inWords(ctx, err))
+		return nil, t.explain(inWords(ctx, err), conn.ConnectionState().CipherSuite != 0)
 	}
 	return conn, nil
 }
@@ -142,37 +145,46 @@ func isPermanent(err error) bool {
 	return errors.As(err, &handshake)
 }
 
-// explain says what to do about a handshake that failed.
-func (t *TLS) explain(err error) error {
+// explain says what to do about a handshake that failed. agreed tells whether it came as far as a cipher suite.
+func (t *TLS) explain(err error, agreed bool) error {
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	var unknown x509.UnknownAuthorityError
 	var verification *tls.CertificateVerificationError
+	var plain tls.RecordHeaderError
 	switch {
 	case errors.As(err, &name):
 		return &HandshakeError{nameAdvice(name.Certificate), err}
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return &HandshakeError{validity(invalid.Cert), err}
+	case errors.As(err, &invalid) && invalid.Reason == x509.IncompatibleUsage:
+		return &HandshakeError{"the server's certificate lacks the extended key usage serverAuth: it must be issued anew", err}
 	case errors.As(err, &unknown):
 		return &HandshakeError{"ca_certs must hold the CA that issued the server's certificate", err}
 	case errors.As(err, &verification):
 		return &HandshakeError{"the server's certificate cannot be used", err}
+	case errors.As(err, &plain):
+		return &HandshakeError{"what listens there does not speak TLS: port in [kmip] must be that of KMIP over TLS", err}
 	}
-	return t.explainAlert(err)
+	return t.explainAlert(err, agreed)
 }
 
 // explainAlert says what to do about the server's own complaints (RFC 8446 section 6.2).
-func (t *TLS) explainAlert(err error) error {
-	if alerted(err, alertHandshakeFailure, alertInsufficientSecurity) {
+func (t *TLS) explainAlert(err error, agreed bool) error {
+	switch {
+	case !agreed && alerted(err, alertHandshakeFailure, alertInsufficientSecurity):
 		old := "its own named in tls_ciphers"
 		if t.MinVersion == tls.VersionTLS13 {
 			old = "tls_min_version = 1.2"
 		}
 		return &HandshakeError{"the server accepts none of the suites offered: " + strings.Join(t.offered(), ", ") +
 			"; an old server needs " + old, err}
-	}
-	if strings.Contains(err.Error(), "protocol version") {
-		return &HandshakeError{"the server speaks no TLS version from tls_min_version on", err}
+	case alerted(err, alertUnrecognizedName):
+		return &HandshakeError{"the server does not know the name it is asked for: host or server_name in [kmip] must be one of its own", err}
+	case strings.Contains(err.Error(), "protocol version") && t.MinVersion == tls.VersionTLS13:
+		return &HandshakeError{"the server does not speak TLS 1.3: an older one needs tls_min_version = 1.2", err}
+	case strings.Contains(err.Error(), "protocol version"):
+		return &HandshakeError{"the server speaks neither TLS 1.2 nor TLS 1.3, and what is older is not secure", err}
 	}
 	return explainRefusal(err)
 }
@@ -190,11 +202,12 @@ func explainRefusal(err error) error {
 const (
 	alertHandshakeFailure     tls.AlertError = 40
 	alertInsufficientSecurity tls.AlertError = 71
+	alertUnrecognizedName     tls.AlertError = 112
 )
 
-// certificateAlerts are those by which a server refuses a client's certificate: bad, unsupported, revoked, expired or
-// unknown certificate, unknown CA, access denied, certificate required.
-var certificateAlerts = [...]tls.AlertError{42, 43, 44, 45, 46, 48, 49, 116}
+// certificateAlerts are those by which a server refuses a client's certificate: handshake failure, where a cipher suite is
+// agreed on; bad, unsupported, revoked, expired or unknown certificate, unknown CA, access denied, certificate required.
+var certificateAlerts = [...]tls.AlertError{alertHandshakeFailure, 42, 43, 44, 45, 46, 48, 49, 116}
 
 // alerted tells whether the server sent one of these alerts. crypto/tls has a type of its own for them, which it keeps
 // to itself, with the texts of [tls.AlertError].
@@ -225,28 +238,63 @@ func (t *TLS) offered() []string {
 	return names
 }
 
-// nameAdvice says which names a certificate has.
+// nameAdvice says which names a certificate has, and what to do with them.
 func nameAdvice(cert *x509.Certificate) string {
-	names := CertificateNames(cert)
+	names := hostNames(cert)
 	if len(names) == 0 {
-		return fmt.Sprintf("the certificate has no Subject Alternative Name, only the Common Name %q, which is not enough: "+
-			"it must be issued anew with a Subject Alternative Name", cert.Subject.CommonName)
+		return fmt.Sprintf("the certificate names no host in its Subject Alternative Name, and its Common Name %q is not enough: "+
+			"it must be issued anew", cert.Subject.CommonName)
 	}
-	return fmt.Sprintf("the certificate is for %s: use one of these as host, or set server_name = %s",
-		strings.Join(names, ", "), names[0])
+	text := "the certificate is for " + CertificateNames(cert)
+	for _, name := range names {
+		if serves(cert, name) {
+			return text + ": use one of these as host, or set server_name = " + name
+		}
+	}
+	if i := slices.IndexFunc(names, func(name string) bool { return strings.HasPrefix(name, "*.") }); i >= 0 {
+		return text + ": use a name that fits " + names[i] + " as host, or as server_name"
+	}
+	return text + ": it must be issued anew, with addresses as such"
 }
 
-// CertificateNames are the names and addresses that a certificate is for.
-func CertificateNames(cert *x509.Certificate) []string {
-	names := append([]string{}, cert.DNSNames...)
+// serves tells whether the certificate holds for one of its names as it stands. It does not for a pattern, and not for an
+// address among the DNS names.
+func serves(cert *x509.Certificate, name string) bool {
+	return !strings.Contains(name, "*") && cert.VerifyHostname(name) == nil
+}
+
+// CertificateNames lists the names and addresses that a certificate is for, "" where there are none. Of more than ten it
+// counts the others: there are certificates for thousands.
+func CertificateNames(cert *x509.Certificate) string {
+	const listed = 10
+	names := hostNames(cert)
+	if more := len(names) - listed; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:listed], ", "), more)
+	}
+	return strings.Join(names, ", ")
+}
+
+// hostNames are the names and addresses that a certificate is for. One that could not be a host's is quoted.
+func hostNames(cert *x509.Certificate) []string {
+	var names []string
+	for _, name := range cert.DNSNames {
+		if quoted := strconv.Quote(name); quoted[1:len(quoted)-1] != name {
+			name = quoted
+		}
+		names = append(names, name)
+	}
 	for _, ip := range cert.IPAddresses {
 		names = append(names, ip.String())
 	}
 	return names
 }
 
-// validity says when a certificate holds.
+// validity says when a certificate holds, and whose it is: the server's, or one above it.
 func validity(cert *x509.Certificate) string {
-	return fmt.Sprintf("the server's certificate holds from %s to %s",
+	text := fmt.Sprintf("the certificate of %s holds from %s to %s", cert.Subject,
 		cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339))
+	if cert.IsCA {
+		return text + ": the server, or ca_certs, needs this CA's new one"
+	}
+	return text
 }

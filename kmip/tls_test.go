@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -33,7 +34,7 @@ func TestHandshakeErrors(t *testing.T) {
 				c.NotBefore, c.NotAfter = time.Date(2019, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 			}),
 			nil,
-			[]string{"the server's certificate holds from 2019-01-01T00:00:00Z to 2020-01-01T00:00:00Z"},
+			[]string{"the certificate of CN=kms holds from 2019-01-01T00:00:00Z to 2020-01-01T00:00:00Z"},
 		},
 		{
 			"wrong name", with(func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{"kms1.example", "kms2.example"}, nil }),
@@ -48,7 +49,24 @@ func TestHandshakeErrors(t *testing.T) {
 		{
 			"Common Name alone", with(func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = nil, nil }),
 			nil,
-			[]string{`no Subject Alternative Name, only the Common Name "kms"`, "must be issued anew"},
+			[]string{`names no host in its Subject Alternative Name, and its Common Name "kms" is not enough`, "must be issued anew"},
+		},
+		{
+			"a pattern alone", with(func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{"*.example"}, nil }),
+			nil,
+			[]string{"the certificate is for *.example: use a name that fits *.example as host, or as server_name"},
+		},
+		{
+			"an address as a name", with(func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{"127.0.0.1"}, nil }),
+			nil,
+			[]string{"the certificate is for 127.0.0.1: it must be issued anew, with addresses as such"},
+		},
+		{
+			"many names", with(func(c *x509.Certificate) {
+				c.DNSNames, c.IPAddresses = append([]string{"*.example"}, slices.Repeat([]string{"kms.example"}, 2000)...), nil
+			}),
+			nil,
+			[]string{"kms.example and 1991 more: use one of these as host, or set server_name = kms.example"},
 		},
 		{
 			"unknown CA", func(c *tls.Config) { c.Certificates = []tls.Certificate{foreign.server(nil)} },
@@ -58,7 +76,7 @@ func TestHandshakeErrors(t *testing.T) {
 		{
 			"a client's certificate", with(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }),
 			nil,
-			[]string{"the server's certificate cannot be used"},
+			[]string{"lacks the extended key usage serverAuth"},
 		},
 		{
 			"no common suite", func(c *tls.Config) { c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{old} },
@@ -81,12 +99,12 @@ func TestHandshakeErrors(t *testing.T) {
 		{
 			"TLS 1.1 alone", func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 },
 			nil,
-			[]string{"the server speaks no TLS version from tls_min_version on"},
+			[]string{"the server speaks neither TLS 1.2 nor TLS 1.3"},
 		},
 		{
 			"TLS 1.2 where 1.3 is asked", func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 },
 			func(c *Config) { c.TLS.MinVersion = tls.VersionTLS13 },
-			[]string{"the server speaks no TLS version from tls_min_version on"},
+			[]string{"the server does not speak TLS 1.3: an older one needs tls_min_version = 1.2"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -108,6 +126,11 @@ func TestHandshakeErrors(t *testing.T) {
 }
 
 func TestHandshakes(t *testing.T) {
+	namesOthers := func(version uint16) func(*tls.Config) {
+		return func(c *tls.Config) {
+			c.MaxVersion, c.ClientAuth, c.ClientCAs = version, tls.RequireAnyClientCert, newAuthority().pool
+		}
+	}
 	for name, tt := range map[string]struct {
 		server func(*tls.Config)
 		client func(*Config)
@@ -116,6 +139,8 @@ func TestHandshakes(t *testing.T) {
 		"TLS 1.3":             {func(c *tls.Config) { c.MinVersion = tls.VersionTLS13 }, nil},
 		"TLS 1.3 alone":       {nil, func(c *Config) { c.TLS.MinVersion = tls.VersionTLS13 }},
 		"an old suite, named": {func(c *tls.Config) { c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{old} }, func(c *Config) { c.TLS.CipherSuites = []uint16{old} }},
+		"a server that does not name our CA, TLS 1.2": {namesOthers(tls.VersionTLS12), nil},
+		"a server that does not name our CA, TLS 1.3": {namesOthers(tls.VersionTLS13), nil},
 		"a named server": {
 			func(c *tls.Config) {
 				c.Certificates = []tls.Certificate{pki().server(func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{"kms.example"}, nil })}
@@ -168,8 +193,9 @@ func TestAlerts(t *testing.T) {
 func TestSuitesOffered(t *testing.T) {
 	refused := &net.OpError{Op: "remote error", Err: alertHandshakeFailure}
 	client := TLS{CipherSuites: []uint16{old}}
-	require.ErrorContains(t, client.explain(refused), "suites offered: "+tls.CipherSuiteName(old)+"; an old server needs its own named in tls_ciphers")
+	require.ErrorContains(t, client.explain(refused, false), "suites offered: "+tls.CipherSuiteName(old)+"; an old server needs its own named in tls_ciphers")
+	require.ErrorContains(t, client.explain(refused, true), "the server does not accept the certificate in certfile")
 	client.MinVersion = tls.VersionTLS13
-	require.ErrorContains(t, client.explain(refused),
+	require.ErrorContains(t, client.explain(refused, false),
 		"suites offered: TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256; an old server needs tls_min_version = 1.2")
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 
 	"kmip-keymgr/protocol"
 )
@@ -90,15 +91,25 @@ func (h *helper) report(ctx context.Context, roundTrip bool, out io.Writer) prot
 func readable(c *protocol.Check) string {
 	var text strings.Builder
 	for i, s := range c.Steps {
-		text.WriteString(strings.TrimSuffix(fmt.Sprintf("%-5s %s: %s", verdict(s), s.Step, s.Detail), ": ") + "\n")
+		text.WriteString(strings.TrimSuffix(fmt.Sprintf("%-5s %s: %s", verdict(s), s.Step, plain(s.Detail)), ": ") + "\n")
 		if s.Advice != "" {
-			text.WriteString("      " + s.Advice + "\n")
+			text.WriteString("      " + plain(s.Advice) + "\n")
 		}
 		if i == 0 {
 			writeOptions(&text, c.Config)
 		}
 	}
 	return text.String()
+}
+
+// plain keeps what a server has written from moving a terminal's cursor, and from ending the line.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, text)
 }
 
 func writeOptions(text *strings.Builder, config map[string]*string) {

@@ -70,11 +70,10 @@ func (h *helper) configure(f *flags, environ []string) (err error) {
 }
 
 // passedOver tells of a server that somebody has to mend, once, though another has served in its place.
-func (h *helper) passedOver(server string, err error) {
-	line := fmt.Sprintf("kmip-keymgr-helper: %s was passed over: %v\n", server, err)
-	if !h.told[line] {
-		h.told[line] = true
-		_, _ = io.WriteString(h.errs, line)
+func (h *helper) passedOver(server string, err *kmip.HandshakeError) {
+	if what := server + " " + err.Advice; !h.told[what] { // the error itself may tell the time
+		h.told[what] = true
+		fmt.Fprintf(h.errs, "kmip-keymgr-helper: %s was passed over: %s\n", server, plain(err.Error()))
 	}
 }
 

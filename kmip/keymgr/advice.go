@@ -2,7 +2,6 @@ package keymgr
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"strings"
@@ -33,7 +32,7 @@ func describe(err error) string {
 func resolutionAdvice(err error) string {
 	var unknown *net.DNSError
 	if errors.As(err, &unknown) && unknown.IsNotFound {
-		return "no resolver of this machine knows the name: correct host in [kmip], or make the name known (getent hosts shows who knows what)"
+		return "no resolver of this machine knows the name: correct host in [kmip], or make the name known (getent hosts NAME shows what it resolves to)"
 	}
 	return "this machine's resolver does not answer as it should: see /etc/resolv.conf"
 }
@@ -41,23 +40,20 @@ func resolutionAdvice(err error) string {
 func reachAdvice(err error) string {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return "nothing comes back: the host is down, or a firewall between drops what is sent to that port"
+		return "nothing comes back: the host is down, or a firewall in between drops packets to that port"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there: host and port in [kmip] must be those of the KMIP server, and that must run"
 	}
-	return "host in [kmip] must be one that this machine has a way to"
+	return "host in [kmip] must be one that this machine can reach"
 }
 
 // handshakeAdvice takes what the handshake's own error says, where it says anything.
 func handshakeAdvice(err error) string {
 	var handshake *kmip.HandshakeError
-	var plain tls.RecordHeaderError
 	var closed *kmip.ClosedError
 	switch {
 	case errors.As(err, &handshake):
 		return handshake.Advice
-	case errors.As(err, &plain):
-		return "what listens there does not speak TLS: port in [kmip] must be that of KMIP over TLS"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "something takes the connection and does not speak TLS, or is too busy: port in [kmip] must be that of KMIP over TLS"
 	case errors.As(err, &closed):
@@ -120,7 +116,7 @@ func (c *credential) refusedAdvice(err error, authenticated, optional bool) stri
 	case authenticated:
 		return "username and password in [kmip] must be those of a user of the server's, which may have to fit the certificate"
 	}
-	return "the server must know the certificate in certfile as a client's, or wants username and password in [kmip]"
+	return "the server must accept the certificate in certfile as a client's, or wants username and password in [kmip]"
 }
 
 // identityAdvice is about a caller who cannot be found out.

@@ -158,8 +158,8 @@ func (h *hostCheck) handshake(ctx context.Context) outcome {
 func describeTLS(state *tls.ConnectionState) string {
 	leaf := state.PeerCertificates[0]
 	text := fmt.Sprintf("%s with %s, certificate of %s", tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), leaf.Subject)
-	if names := kmip.CertificateNames(leaf); len(names) > 0 {
-		text += " for " + strings.Join(names, ", ")
+	if names := kmip.CertificateNames(leaf); names != "" {
+		text += " for " + names
 	}
 	text += " until " + leaf.NotAfter.UTC().Format("2006-01-02")
 	for _, above := range state.VerifiedChains[0][1:] {
