@@ -36,6 +36,11 @@ func (f *Files) Identity(k *KMIP) (*Identity, error) {
 	if err != nil {
 		return nil, f.pairFault(k, err, chain, key)
 	}
+	for _, der := range pair.Certificate[1:] { // those above it, which the server gets to read too
+		if _, err := x509.ParseCertificate(der); err != nil {
+			return nil, f.unreadable("certfile", k.CertFile, err)
+		}
+	}
 	if reason := validNow(pair.Leaf, time.Now()); reason != "" {
 		return nil, f.fail("certfile", k.CertFile+" "+reason)
 	}
@@ -92,7 +97,8 @@ func (f *Files) roots(k *KMIP) (*x509.CertPool, error) {
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(text) {
-		return nil, f.fail("ca_certs", k.CACerts+" holds no certificate in PEM")
+		_, err := f.firstCertificate("ca_certs", k.CACerts, text)
+		return nil, err
 	}
 	return roots, nil
 }
@@ -122,41 +128,49 @@ func cause(err error) string {
 
 // pairFault blames the file for which a certificate and a key do not make a pair.
 func (f *Files) pairFault(k *KMIP, err error, chain, key []byte) error {
-	leaf, held := firstCertificate(chain)
+	first, broken := f.firstCertificate("certfile", k.CertFile, chain)
 	switch {
-	case leaf == nil && held != "":
-		return f.fail("certfile", k.CertFile+" holds no certificate in PEM, but a "+held)
-	case leaf == nil:
-		return f.fail("certfile", k.CertFile+" holds no certificate in PEM")
+	case broken != nil:
+		return broken
+	case isEncrypted(key):
+		return f.fail("keyfile", k.KeyFile+" is encrypted, and nobody is there to enter a passphrase: store the key without one")
+	case first.IsCA:
+		return f.fail("certfile", fmt.Sprintf("%s begins with the CA's certificate, of %s: the client's own must come first, and fit keyfile %s",
+			k.CertFile, first.Subject, k.KeyFile))
 	}
-	if _, broken := x509.ParseCertificate(leaf); broken != nil {
-		return f.fail("certfile", fmt.Sprintf("%s holds a certificate that cannot be read: %v", k.CertFile, broken))
-	}
-	return f.fail("keyfile", keyReason(err, key, k))
+	return f.fail("keyfile", fmt.Sprintf("%s does not serve with certfile %s: %v", k.KeyFile, k.CertFile, err))
 }
 
-// firstCertificate is the first in a text of PEM; where there is none, held says what the text holds in its place.
-func firstCertificate(text []byte) (der []byte, held string) {
-	for {
-		block, rest := pem.Decode(text)
-		switch {
-		case block == nil:
-			return nil, held
-		case block.Type == "CERTIFICATE":
-			return block.Bytes, ""
+// firstCertificate is the first in a text of PEM. The error, where there is none, names what the text holds in its place.
+func (f *Files) firstCertificate(option, path string, text []byte) (*x509.Certificate, error) {
+	held := ""
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			first, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return nil, f.unreadable(option, path, err)
+			}
+			return first, nil
 		}
-		held, text = block.Type, rest
+		held = ", but a " + block.Type
 		clear(block.Bytes)
 	}
+	return nil, f.fail(option, path+" holds no certificate in PEM"+held)
 }
 
-// keyReason says why a certificate and a key do not make a pair.
-func keyReason(err error, key []byte, k *KMIP) string {
-	block, _ := pem.Decode(key)
-	if block != nil && (block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "") {
-		return k.KeyFile + " is encrypted, and nobody is there to enter a passphrase: store the key without one"
+func (f *Files) unreadable(option, path string, err error) error {
+	return f.fail(option, fmt.Sprintf("%s holds a certificate that cannot be read: %v", path, err))
+}
+
+// isEncrypted tells whether a private key in PEM takes a passphrase. What OpenSSL writes before it is passed over.
+func isEncrypted(text []byte) bool {
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "" {
+			return true
+		}
+		clear(block.Bytes)
 	}
-	return fmt.Sprintf("%s does not serve with certfile %s: %v", k.KeyFile, k.CertFile, err)
+	return false
 }
 
 // validNow says why a certificate does not hold, or nothing.

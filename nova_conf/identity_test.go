@@ -26,10 +26,11 @@ type pemFiles struct {
 	dir       string
 	notBefore time.Time
 	usages    []x509.ExtKeyUsage
+	ca        bool // the certificate is a CA's
 }
 
 func newPEMFiles(t *testing.T) *pemFiles {
-	return &pemFiles{t.TempDir(), time.Now().Add(-time.Minute), []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	return &pemFiles{t.TempDir(), time.Now().Add(-time.Minute), []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, false}
 }
 
 func (p *pemFiles) path(name string) string { return filepath.Join(p.dir, name) }
@@ -41,6 +42,26 @@ func (p *pemFiles) write(t *testing.T, name, kind string, der []byte, mode os.Fi
 	require.NoError(t, os.Chmod(p.path(name), mode))
 }
 
+// append puts the text of one file behind that of another.
+func (p *pemFiles) append(t *testing.T, to, from string) {
+	t.Helper()
+	first, err := os.ReadFile(p.path(to))
+	require.NoError(t, err)
+	second, err := os.ReadFile(p.path(from))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(p.path(to), append(first, second...), 0o640))
+}
+
+// newKey is a private key in PKCS #8 that goes with nothing.
+func (p *pemFiles) newKey(t *testing.T) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	return der
+}
+
 // make writes a certificate that signs itself, its key, and the certificate once more as the CA.
 func (p *pemFiles) make(t *testing.T) {
 	t.Helper()
@@ -48,7 +69,7 @@ func (p *pemFiles) make(t *testing.T) {
 	require.NoError(t, err)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "nova"}, ExtKeyUsage: p.usages,
-		NotBefore: p.notBefore, NotAfter: p.notBefore.Add(time.Hour),
+		NotBefore: p.notBefore, NotAfter: p.notBefore.Add(time.Hour), IsCA: p.ca, BasicConstraintsValid: p.ca,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	require.NoError(t, err)
@@ -156,6 +177,23 @@ func TestIdentityRefused(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, os.WriteFile(p.path("client.pem"), key, 0o644))
 		}, "certfile", "but a PRIVATE KEY"},
+		{"a broken certificate above a good one", func(t *testing.T, p *pemFiles) {
+			p.write(t, "above.pem", "CERTIFICATE", []byte("x"), 0o644)
+			p.append(t, "client.pem", "above.pem")
+		}, "certfile", "holds a certificate that cannot be read"},
+		{"the CA before the client", func(t *testing.T, p *pemFiles) {
+			p.ca = true
+			p.make(t)
+			p.write(t, "client-key.pem", "PRIVATE KEY", p.newKey(t), 0o640)
+		}, "certfile", "begins with the CA's certificate, of CN=nova: the client's own must come first"},
+		{"an encrypted key behind its parameters", func(t *testing.T, p *pemFiles) {
+			p.write(t, "client-key.pem", "EC PARAMETERS", []byte("curve"), 0o640)
+			p.write(t, "encrypted.pem", "ENCRYPTED PRIVATE KEY", []byte("x"), 0o640)
+			p.append(t, "client-key.pem", "encrypted.pem")
+		}, "keyfile", "is encrypted"},
+		{"a broken CA", func(t *testing.T, p *pemFiles) {
+			p.write(t, "ca.pem", "CERTIFICATE", []byte("x"), 0o644)
+		}, "ca_certs", "holds a certificate that cannot be read"},
 		{"a broken certificate", func(t *testing.T, p *pemFiles) {
 			p.write(t, "client.pem", "CERTIFICATE", []byte("x"), 0o644)
 		}, "certfile", "cannot be read"},
