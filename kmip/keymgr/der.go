@@ -104,6 +104,11 @@ func bitLength(number []byte) int {
 	return 0
 }
 
+// isBrokenDER tells what begins as a key in DER and is not the whole of one, as a key that was cut short.
+func isBrokenDER(key []byte) bool {
+	return len(key) > 0 && key[0] == asn1.TagSequence|1<<5 && sequence(key) == nil
+}
+
 // sequence is what stands in a SEQUENCE that is the whole of der, nil where der is none. It aliases der.
 func sequence(der []byte) (fields []asn1.RawValue) {
 	var all asn1.RawValue

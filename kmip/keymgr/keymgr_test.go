@@ -245,8 +245,13 @@ func TestBadRequests(t *testing.T) {
 		_, err := b.CreateKey(ctx, alice, &protocol.CreateKey{Algorithm: r.algorithm, Length: r.bits})
 		require.Equal(t, protocol.InvalidRequest, kind(err), "%v: %v", r, err)
 	}
-	private, _, _ := rsaObjects(t)
+	before := b.server.Requests()
+	private, public, _ := rsaObjects(t)
 	for name, o := range map[string]*protocol.Object{
+		"parity":        {Type: protocol.SymmetricKey, Algorithm: "AES", BitLength: 112, Value: make([]byte, 16)},
+		"private, cut":  {Type: protocol.PrivateKey, Algorithm: "RSA", BitLength: 2048, Value: private.Value[:len(private.Value)-10]},
+		"private, more": {Type: protocol.PrivateKey, Algorithm: "RSA", BitLength: 2048, Value: append(private.Value, 0)},
+		"public, cut":   {Type: protocol.PublicKey, Algorithm: "RSA", BitLength: 2048, Value: public.Value[:len(public.Value)-10]},
 		"short":         {Type: protocol.SymmetricKey, Algorithm: "AES", BitLength: 256, Value: make([]byte, 31)},
 		"long":          {Type: protocol.SymmetricKey, Algorithm: "AES", BitLength: 256, Value: make([]byte, 33)},
 		"empty":         {Type: protocol.SymmetricKey, Algorithm: "AES", BitLength: 0, Value: []byte{}},
@@ -257,6 +262,7 @@ func TestBadRequests(t *testing.T) {
 		_, err := b.StoreKey(ctx, alice, &protocol.StoreKey{Object: o})
 		require.Equal(t, protocol.InvalidRequest, kind(err), "%s: %v", name, err)
 	}
+	require.Equal(t, before, b.server.Requests(), "an object that cannot be right is not sent")
 	require.Empty(t, b.list(service), "what was refused left nothing behind")
 }
 

@@ -161,20 +161,29 @@ func TestLies(t *testing.T) {
 	require.Len(t, o.Value, 16)
 }
 
-// TestShortKey has a server's key held against the length the server claims.
+// TestShortKey has a server's key held against what the server claims of it.
 func TestShortKey(t *testing.T) {
-	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
-		items := shows(m, asked, asked, "project-a")
-		for i := range items {
-			if got, ok := items[i].Payload.(*kmip.GetResponse); ok {
-				got.Object.KeyBlock.Length = 256
+	for says, damage := range map[string]func(*kmip.Object){
+		"128 bits where 256 are claimed": func(o *kmip.Object) { o.KeyBlock.Length = 256 },
+		"128 bits where 112 are claimed": func(o *kmip.Object) { o.KeyBlock.Length = 112 }, // as of DES with its parity
+		"not the DER that it begins as": func(o *kmip.Object) {
+			o.Type, o.KeyBlock.Format, o.KeyBlock.Algorithm = kmip.PrivateKeyObject, kmip.PKCS8, kmip.EC
+			o.KeyBlock.Material = kmip.BytesMaterial(secret.Bytes("\x30\x41\x02\x01\x00"))
+		},
+	} {
+		m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			items := shows(m, asked, asked, "project-a")
+			for i := range items {
+				if got, ok := items[i].Payload.(*kmip.GetResponse); ok {
+					damage(&got.Object)
+				}
 			}
-		}
-		return items
-	})
-	_, err := m.GetKey(context.Background(), alice, &protocol.GetKey{KeyID: asked})
-	require.ErrorContains(t, err, "128 bits where 256 are claimed")
-	require.Equal(t, protocol.Internal, kind(err))
+			return items
+		})
+		_, err := m.GetKey(context.Background(), alice, &protocol.GetKey{KeyID: asked})
+		require.ErrorContains(t, err, says)
+		require.Equal(t, protocol.Internal, kind(err))
+	}
 }
 
 // TestHalfAPair has a server give no identifier for one half. A request without one would be about the ID Placeholder, which

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
+	"errors"
 	"fmt"
 
 	"kmip-keymgr/internal/secret"
@@ -89,8 +90,8 @@ func (f *found) algorithm() (string, int) {
 // checkClaims holds the length that a symmetric key gives itself against the one that the server gives it.
 func (f *found) checkClaims() error {
 	own, given := int(f.value.KeyBlock.Length), int(f.attributes.Int(ttlv.TagCryptographicLength))
-	if f.value.Type != kmip.SymmetricKeyObject || own == 0 || given == 0 ||
-		fits(protocol.SymmetricKey, own, given) || fits(protocol.SymmetricKey, given, own) {
+	algorithm, _ := f.algorithm()
+	if f.value.Type != kmip.SymmetricKeyObject || own == 0 || given == 0 || fits(algorithm, own, given) || fits(algorithm, given, own) {
 		return nil
 	}
 	return fmt.Errorf("a key of %d bits that should have %d", own, given)
@@ -117,7 +118,10 @@ func encode(o *protocol.Object) (*kmip.Object, *spec, error) {
 
 func encodeKey(o *protocol.Object) (*kmip.Object, *spec, error) {
 	algorithm, ok := kmip.ParseAlgorithm(o.Algorithm)
-	if !ok {
+	switch {
+	case o.Algorithm == "":
+		return nil, nil, invalid("args.object.algorithm: required")
+	case !ok:
 		return nil, nil, invalid("args.object.algorithm: KMIP has no algorithm of that name")
 	}
 	if o.BitLength == 0 { // null
@@ -171,10 +175,17 @@ func publicFormat(der []byte) kmip.KeyFormatType {
 // given out. An asymmetric key is measured where its form is known.
 func checkLength(o *protocol.Object) error {
 	bits := measure(o)
-	if bits == 0 && o.Type != protocol.SymmetricKey || fits(o.Type, bits, o.BitLength) {
+	switch {
+	case isAsymmetric(o.Type) && isBrokenDER(o.Value):
+		return errors.New("the key is not the DER that it begins as")
+	case bits == 0 && o.Type != protocol.SymmetricKey, fits(o.Algorithm, bits, o.BitLength):
 		return nil
 	}
 	return fmt.Errorf("the key has %d bits where %d are claimed", bits, o.BitLength)
+}
+
+func isAsymmetric(t protocol.ObjectType) bool {
+	return t == protocol.PublicKey || t == protocol.PrivateKey
 }
 
 // measure is a key's length by its value, 0 where its form is not known and for what is no key.
@@ -190,12 +201,17 @@ func measure(o *protocol.Object) (bits int) {
 	return bits
 }
 
-// fits knows that DES keys have parity bits, which some count and some do not.
-func fits(kind protocol.ObjectType, bits, claimed int) bool {
+// fits knows that DES keys have parity bits, which some count and some do not. There are servers that do not name the
+// algorithm.
+func fits(algorithm string, bits, claimed int) bool {
 	if bits == claimed {
 		return bits > 0
 	}
-	return kind == protocol.SymmetricKey && bits/8*7 == claimed && (bits == 64 || bits == 128 || bits == 192)
+	switch a, _ := kmip.ParseAlgorithm(algorithm); a {
+	case 0, kmip.DES, kmip.TripleDES:
+		return bits/8*7 == claimed && (bits == 64 || bits == 128 || bits == 192)
+	}
+	return false
 }
 
 // publicBits is the length of a public key, 0 where it is not known.
