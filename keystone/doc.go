@@ -22,7 +22,7 @@
 //
 // A token from an application credential with access rules is refused unless such a service token comes with it. The rules
 // name HTTP methods and paths, and no KMIP operation is one; a service token says that the request is a later link of a
-// chain whose first link was checked. This is keystonemiddleware's rule. A token that is bound to something else than its
+// chain whose first link was checked. This is keystonemiddleware's rule. A token that is bound to something other than its
 // text (the bind field of old Keystones) is refused: what it is bound to is not seen here.
 //
 // # How long an answer lasts

@@ -1,4 +1,4 @@
-// Package novaconf reads the [kmip] section of nova.conf exactly as oslo.config reads it.
+// Package novaconf reads the [kmip] section of nova.conf as oslo.config reads it; "What is refused" lists the exceptions.
 //
 // # Which files
 //

@@ -88,7 +88,7 @@
 //
 // Key bytes, tokens and passwords are types that print their length. The bytes of a request, what was decoded from them
 // and the line of the response are overwritten once the response is written, as are the messages exchanged with the
-// server and what crypto/tls decrypted of them. Behind its last response the memory of a session holds no byte of a key,
+// server and what crypto/tls decrypted of them. After its last response the memory of a session holds no byte of a key,
 // and none of the tokens that came with a context. A test reads the whole of it.
 //
 // What does stay, and why:

@@ -68,8 +68,9 @@ func (k *KeyList) encode(b *buffer) {
 //	credential       the server knows who asks
 //	round trip       a key created, read and destroyed, where that was asked for
 //
-// Every host is taken along the steps behind certificate by itself. One that passes is enough for a step to be ok; the
-// others stand in its detail, and what to do about them in its advice.
+// After certificate, each host takes the steps by itself. One that passes makes a step ok, unless operations would stay with
+// one before it that answers and cannot be used. The others stand in the step's detail, and what to do about them in its
+// advice.
 type Check struct {
 	OK     bool               // every step is
 	Files  []string           // the configuration files that were read, in order

@@ -65,8 +65,8 @@ func (c *Coder) Decode(msg []byte, tag Tag, fields func(*Coder)) error {
 	})
 }
 
-// maxSwift is up to how many bytes a message is first read without a search: what the reading of a longer one has made should
-// not be made twice.
+// maxSwift is the longest message, in bytes, that is first read without a search. What reading a longer one allocates should
+// not be allocated twice.
 const maxSwift = 64 << 10
 
 // decode reads items that stand in no structure. Most messages have every field in its place, and nothing else: such a one

@@ -57,8 +57,8 @@ func (r *requests) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// memoryLimit is from where on memory that is not needed any more is collected at once, in bytes, and not when there is as
-// much of it again: the longest replies that a server can make us read then stay within 32 MiB, the program included.
+// memoryLimit is the memory in use, in bytes, above which garbage is collected at once and not when it has doubled: with the
+// longest replies that a server can make us read, the process then stays within 32 MiB.
 const memoryLimit = 16 << 20
 
 // growStack makes the stack as large as a TLS handshake needs it, while there is next to nothing on it to move. Growing step

@@ -50,7 +50,7 @@ func (m *Manager) find(ctx context.Context, who *protocol.Context, keyID string,
 		return nil, err
 	}
 	f, err := m.resolve(ctx, keyID, value)
-	if isNotFound(err) { // here, to which what was made at another host may be yet to come
+	if isNotFound(err) { // on this host: what was made at another may not have been copied here yet
 		m.client.Elsewhere(ctx, func() bool {
 			there, unreadable := m.resolve(ctx, keyID, value)
 			if there != nil {

@@ -21,7 +21,7 @@ func (m *Manager) once(ctx context.Context, effect func() string, try func() err
 	if !isLost(first) {
 		return first
 	}
-	var refused error // a further attempt: for what the first has taken, or for another reason
+	var refused error // a further attempt, perhaps because the first has taken the Name
 	for again := m.client.Attempts(); ; {
 		there, unseen := look()
 		more := !there && again.Next(ctx)
