@@ -162,6 +162,9 @@ func (f filler) suit(p any) {
 		if !f.v1() {
 			p.Index = 0
 		}
+		if p.Current != nil { // which is instead of a name
+			p.Name = AttributeName{}
+		}
 	case *AddAttributeResponse:
 		f.only1(&p.Attribute)
 	case *ModifyAttributeResponse:

@@ -394,8 +394,8 @@ func (r *ModifyAttributeResponse) fields(c *ttlv.Coder) {
 
 func (r *ModifyAttributeResponse) object() *string { return &r.UniqueIdentifier }
 
-// DeleteAttribute removes an attribute: in 1.x the instance with that Index, in 2.x that whose value is Current, or all
-// of that Name (section 4.16; KMIP 2.1 section 6.1.13).
+// DeleteAttribute removes an attribute: in 1.x the instance of that Name with that Index, in 2.x that whose value is
+// Current, or where there is none all of that Name (section 4.16; KMIP 2.1 section 6.1.13).
 type DeleteAttribute struct {
 	UniqueIdentifier string
 	Current          *Attribute
@@ -414,7 +414,11 @@ func (r *DeleteAttribute) fields(c *ttlv.Coder) {
 		return
 	}
 	current(c, &r.Current)
-	if c.Present(ttlv.TagAttributeReference, r.Current == nil || r.Name != (AttributeName{})) {
+	switch {
+	case !c.Present(ttlv.TagAttributeReference, r.Current == nil):
+	case r.Current != nil: // a server that heeds both deletes all instances and not the one
+		c.Fail(ttlv.TagAttributeReference, "beside a %v", ttlv.TagCurrentAttribute)
+	default:
 		r.Name.reference(c)
 	}
 }

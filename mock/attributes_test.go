@@ -169,6 +169,24 @@ func TestChangeAttributesIn2_1(t *testing.T) {
 	refused(t, c, &kmip.DeleteAttribute{UniqueIdentifier: id, Name: named(ttlv.TagState)}, kmip.AttributeReadOnly)
 }
 
+// TestDeleteAttributeSaysOneThing: a reference stands for all instances, beside a current attribute for nobody knows what.
+func TestDeleteAttributeSaysOneThing(t *testing.T) {
+	server := start(t, mock.Config{})
+	c := connect(t, server.Client(), kmip.V2_1)
+	current := kmip.NameAttribute("a")
+	id := do(t, c, createAES(current, kmip.NameAttribute("b"))).UniqueIdentifier
+	answer, _ := raw(t, server, handmade(t, kmip.V2_1, kmip.OpDeleteAttribute, nothing, func(c *ttlv.Coder) {
+		c.Text(ttlv.TagUniqueIdentifier, &id)
+		c.Struct(ttlv.TagCurrentAttribute, func(c *ttlv.Coder) { c.Value(current.Tag, &current.Value) })
+		ttlv.Enum(c, ttlv.TagAttributeReference, &current.Tag)
+	}))
+	require.Equal(t, kmip.InvalidMessage, answer.Items[0].Reason)
+	require.Equal(t, []string{"a", "b"}, attributesOf(t, c, id).Names())
+
+	do(t, c, &kmip.DeleteAttribute{UniqueIdentifier: id, Current: &current, Name: current.AttributeName})
+	require.Equal(t, []string{"b"}, attributesOf(t, c, id).Names())
+}
+
 func TestLocate(t *testing.T) {
 	c := one(t, mock.Config{DecimalIDs: true}, kmip.V1_4)
 	group := kmip.TextAttribute(ttlv.TagObjectGroup, "g")

@@ -125,3 +125,28 @@ func message(t testing.TB, h kmip.RequestHeader, items ...kmip.RequestItem) []by
 func item[R any](id string, r kmip.Request[R]) kmip.RequestItem {
 	return kmip.RequestItem{Operation: r.Operation(), ID: []byte(id), Payload: r}
 }
+
+// handmade is a request of one item with these fields, in its header and in its payload, for what package kmip does not write.
+func handmade(t testing.TB, v kmip.Version, o kmip.Operation, header, payload func(*ttlv.Coder)) []byte {
+	t.Helper()
+	c := ttlv.Coder{Version: uint16(v)}
+	b, err := c.Append(nil, ttlv.TagRequestMessage, func(c *ttlv.Coder) {
+		c.Struct(ttlv.TagRequestHeader, func(c *ttlv.Coder) {
+			major, minor, count := int32(v>>8), int32(v&0xFF), int32(1)
+			c.Struct(ttlv.TagProtocolVersion, func(c *ttlv.Coder) {
+				c.Int(ttlv.TagProtocolVersionMajor, &major)
+				c.Int(ttlv.TagProtocolVersionMinor, &minor)
+			})
+			header(c)
+			c.Int(ttlv.TagBatchCount, &count)
+		})
+		c.Struct(ttlv.TagBatchItem, func(c *ttlv.Coder) {
+			ttlv.Enum(c, ttlv.TagOperation, &o)
+			c.Struct(ttlv.TagRequestPayload, payload)
+		})
+	})
+	require.NoError(t, err)
+	return b
+}
+
+func nothing(*ttlv.Coder) {}
