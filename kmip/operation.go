@@ -214,7 +214,11 @@ func (r *Locate) fields(c *ttlv.Coder) {
 	ttlv.Optional(c, ttlv.TagOffsetItems, &r.OffsetItems, (*ttlv.Coder).Int)
 	ttlv.Optional(c, ttlv.TagStorageStatusMask, &r.StorageStatusMask, (*ttlv.Coder).Int)
 	ttlv.Optional(c, ttlv.TagObjectGroupMember, &r.ObjectGroupMember, ttlv.Enum[uint32])
-	r.Attributes.list(c)
+	if is1(c) {
+		r.Attributes.v1(c)
+	} else {
+		c.Struct(ttlv.TagAttributes, r.Attributes.v2) // even where there are none (KMIP 2.1 section 6.1.28)
+	}
 }
 
 // LocateResponse lists what was found. A single hit becomes the ID Placeholder.

@@ -21,7 +21,10 @@ func TestOtherVerbs(t *testing.T) {
 				h := helper{configs: []string{s.config}}.with(t, "kmip_version = "+version).inProject("red")
 				t.Run("a project's key pairs, "+version, func(t *testing.T) { projectPairStory(t, h) })
 			}
-			t.Run("lists", func(t *testing.T) { listStory(t, session.ask) })
+			for _, version := range s.versions {
+				h := helper{configs: []string{s.config}}.with(t, "kmip_version = "+version)
+				t.Run("lists, "+version, func(t *testing.T) { listStory(t, h.session(t).ask) })
+			}
 			t.Run("metadata", func(t *testing.T) { metadataStory(t, session.ask) })
 			t.Run("consumers", func(t *testing.T) { consumerStory(t, session.ask, kind.name == "mock") })
 			require.Zero(t, s.count(t))
