@@ -12,7 +12,7 @@ import (
 // about the ID Placeholder: the object that was made or found by the one before it (section 4). Every answer is held
 // against the object it should be about, since there are servers whose placeholder is somebody else's object.
 type Batch struct {
-	// Continue asks the server to go on behind an operation that failed, where it would stop.
+	// Continue asks the server to go on after an operation that failed, where it would stop.
 	Continue bool
 	// Bounded asks the server to refuse the batch as ResponseTooLarge where its answer would have more than MaxResponse
 	// bytes.
@@ -253,7 +253,7 @@ func (i *ResponseItem) err() *ResultError {
 	return &ResultError{Operation: i.Operation, Reason: i.Reason, Message: i.Message}
 }
 
-// deliver gives the operations that were answered their results, and returns the ID Placeholder behind them.
+// deliver gives the operations that were answered their results, and returns the ID Placeholder after them.
 func (b *Batch) deliver(m *ResponseMessage, server, placeholder string) string {
 	for i := range m.Items {
 		answer := &m.Items[i]
@@ -290,7 +290,7 @@ func (i *item) verify(answer Payload, placeholder string) error {
 	return nil
 }
 
-// leads is the ID Placeholder behind an answer: the object made, or the only one found.
+// leads is the ID Placeholder after an answer: the object made, or the only one found.
 func leads(answer Payload, before string) string {
 	switch r := answer.(type) {
 	case *CreateResponse:

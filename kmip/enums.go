@@ -17,7 +17,7 @@ const (
 	StatusPending ResultStatus = 2
 )
 
-// BatchErrorContinuation says what a server does with the items behind one that failed (section 6.13).
+// BatchErrorContinuation says what a server does with the items after one that failed (section 6.13).
 type BatchErrorContinuation uint32
 
 // What to do with the rest of a batch; Stop is the default.

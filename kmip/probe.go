@@ -8,7 +8,7 @@ import (
 )
 
 // Probe is a client of one host that can be taken to it step by step, for a report of what lies on the way: Resolve, Connect
-// and Handshake, each behind the one before it, and then operations. A client of several hosts passes over what does not serve;
+// and Handshake, each after the one before it, and then operations. A client of several hosts passes over what does not serve;
 // a probe tells of it.
 type Probe struct {
 	*Client

@@ -32,7 +32,7 @@ const (
 const Handshake kmip.Operation = 0xFFFFFFFF
 
 // Fault is something that goes wrong with the next Count requests that ask for Operation: one item of a batch is enough,
-// if the server comes to it: behind an item that failed, the others of its batch are as if they had not been asked.
+// if the server comes to it: after an item that failed, the others of its batch are as if they had not been asked.
 //
 // Of several faults for one operation the first acts until it is used up, and then the next; but a Delay acts beside
 // another fault. Faults for different operations, any being one of them, act together on a request that matches them all.
@@ -77,7 +77,7 @@ func parseOperation(name string) (kmip.Operation, error) {
 	all := kmip.Operations()
 	i := slices.IndexFunc(all, func(o kmip.Operation) bool { return o.String() == unspaced(name) })
 	if i < 0 {
-		return 0, fmt.Errorf("no operation %q, there are *, Handshake and %v", name, all)
+		return 0, fmt.Errorf("unknown operation %q; known: *, Handshake and %v", name, all)
 	}
 	return all[i], nil
 }
@@ -127,7 +127,7 @@ func (f *Fault) parsePlain(text string) error {
 	case "garbage":
 		f.Action = Garbage
 	default:
-		return fmt.Errorf("no action %q, there are refuse, drop-request, drop-response, truncate=N, delay=DURATION, garbage and reason=NAME", text)
+		return fmt.Errorf("unknown action %q; known: refuse, drop-request, drop-response, truncate=N, delay=DURATION, garbage and reason=NAME", text)
 	}
 	return nil
 }

@@ -96,7 +96,7 @@ const (
 	change             // objects: make, alter or destroy them
 )
 
-// deeds are those of the operations. What is not listed changes something.
+// deedOf is what an operation does. One that is not listed changes something.
 func deedOf(o kmip.Operation) deed {
 	switch o {
 	case kmip.OpQuery, kmip.OpDiscoverVersions:
@@ -113,7 +113,7 @@ func deedOf(o kmip.Operation) deed {
 
 // mayDo tells whether a role, by its name in Keystone, permits something in the token's project. It is what Barbican's
 // policies of Debian 12 say of secrets (barbican/common/policies, the old defaults and the new together), and beside them a
-// service's own identity does in its own project what a creator does. Nobody may anything in another project.
+// service's own identity does in its own project what a creator does. No role permits anything in another project.
 func mayDo(role string, d deed) bool {
 	switch role {
 	case "admin", "member", "creator", "service":
