@@ -185,8 +185,9 @@ func (b *Batch) message(v Version, credentials []Credential) *RequestMessage {
 	if b.Continue {
 		m.Header.ErrorContinuation = BatchContinue
 	}
-	// Before 2.0 a server may choose the order, and Activate what is yet to be created, unless it is told (section 6.12).
-	m.Header.Ordered = !b.Continue || !b.safe()
+	// Before 2.0 a server may choose the order unless it is told (section 6.12): it may Activate what is yet to be created, and
+	// give its answers in another order than that in which they are looked for here.
+	m.Header.Ordered = true
 	return m
 }
 

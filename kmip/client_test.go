@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -485,6 +486,27 @@ func TestBatchIsHeldAgainstItsAnswers(t *testing.T) {
 			require.ErrorContains(t, err, tt.err)
 			requireReadable(t, err)
 		})
+	}
+}
+
+// A server that may choose the order takes the last item first. So every batch asks for its own, even one of questions that
+// do not lean on each other.
+func TestBatchIsInOrder(t *testing.T) {
+	backward := func(conn *tls.Conn, r *RequestMessage) bool {
+		m := done(r)
+		if !r.Header.Ordered {
+			slices.Reverse(m.Items)
+		}
+		return send(conn, encoded(m))
+	}
+	for _, v := range Versions() {
+		for _, goOn := range []bool{false, true} {
+			b := Batch{Continue: goOn}
+			first, second := Add(&b, &GetAttributes{UniqueIdentifier: "1"}), Add(&b, &GetAttributes{UniqueIdentifier: "2"})
+			require.NoError(t, client(t, func(c *Config) { c.Version = v }, serve(t, nil, backward)).Run(soon(t), &b))
+			require.Equal(t, "1", first.Response.UniqueIdentifier)
+			require.Equal(t, "2", second.Response.UniqueIdentifier)
+		}
 	}
 }
 
