@@ -3,9 +3,11 @@ package keymgr
 import (
 	"context"
 	"errors"
+	"time"
 
 	"kmip-keymgr/kmip"
 	"kmip-keymgr/protocol"
+	"kmip-keymgr/ttlv"
 )
 
 // delete destroys the object with that key id. Whose it is, and who uses it, must be read first; where neither matters,
@@ -13,7 +15,7 @@ import (
 func (m *Manager) delete(ctx context.Context, who *protocol.Context, keyID string, force bool) error {
 	var lost error
 	if force && !m.isolates(who) {
-		lost = m.climbOnce(ctx, keyID, kmip.CessationOfOperation)
+		lost = m.climbOnce(ctx, retired(keyID))
 		if lost == nil || !isLost(lost) && !mayHaveOtherID(lost) {
 			return lost
 		}
@@ -67,34 +69,49 @@ func mayBeGone(keyID string) string { return "the key " + keyID + " may have bee
 // destroy climbs the object's life, in one round trip: Destroy, and where the object is Active, Revoke and Destroy. An
 // object that some servers want revoked before it was ever Active can be revoked as compromised only.
 func (m *Manager) destroy(ctx context.Context, id string) error {
-	err := m.climb(ctx, id, kmip.CessationOfOperation)
+	err := m.climb(ctx, retired(id))
 	if err == nil || isNotFound(err) || !isResult(err) || errors.Is(err, kmip.OperationNotSupported) || errors.Is(err, kmip.NotAuthorised) {
 		return err
 	}
-	state, unknown := m.state(ctx, id)
-	if unknown != nil || state != kmip.PreActive { // so it is not for its state, and a mark that stays would be for nothing
+	known, unknown := m.known(ctx, id, ttlv.TagState, ttlv.TagInitialDate)
+	if unknown != nil || known.State() != kmip.PreActive { // so it is not for its state, and a mark that stays would be for nothing
 		return err
 	}
-	compromised := m.climb(ctx, id, kmip.KeyCompromise)
-	if compromised == nil {
+	again := m.climb(ctx, compromised(id, known))
+	if again == nil {
 		return nil
 	}
-	return keepDoubt(err, compromised, "")
+	return keepDoubt(err, again, "")
 }
 
-// climb sends Destroy, Revoke and Destroy until there is an answer. An object that is gone after an answer was lost was
+// retired revokes an object that is not used any more.
+func retired(id string) *kmip.Revoke {
+	return &kmip.Revoke{UniqueIdentifier: id, Code: kmip.CessationOfOperation}
+}
+
+// compromised revokes an object as compromised, which has to say since when (section 4.20). As nobody knows that, it is the
+// object's Initial Date (section 3.29), or a time that is past by any server's clock.
+func compromised(id string, known kmip.Attributes) *kmip.Revoke {
+	since, ok := known.Time(ttlv.TagInitialDate)
+	if !ok {
+		since = time.Unix(0, 0)
+	}
+	return &kmip.Revoke{UniqueIdentifier: id, Code: kmip.KeyCompromise, Compromise: ttlv.TimeValue(since)}
+}
+
+// climb sends Destroy, this Revoke and Destroy until there is an answer. An object that is gone after an answer was lost was
 // destroyed by what was not answered. That a server refuses to do it again tells nothing: some refuse it of what is gone.
-func (m *Manager) climb(ctx context.Context, id string, why kmip.RevocationReasonCode) error {
+func (m *Manager) climb(ctx context.Context, revoke *kmip.Revoke) error {
 	again := false
 	return m.once(ctx, func() string { return "" }, func() error {
-		err := m.climbOnce(ctx, id, why)
+		err := m.climbOnce(ctx, revoke)
 		if again && isNotFound(err) {
 			return nil
 		}
 		again = true
 		return err
 	}, func() (bool, error) {
-		state, err := m.state(ctx, id)
+		state, err := m.state(ctx, revoke.UniqueIdentifier)
 		if isResult(err) { // which does not keep anybody from trying again
 			return isNotFound(err), nil
 		}
@@ -102,14 +119,14 @@ func (m *Manager) climb(ctx context.Context, id string, why kmip.RevocationReaso
 	})
 }
 
-func (m *Manager) climbOnce(ctx context.Context, id string, why kmip.RevocationReasonCode) error {
+func (m *Manager) climbOnce(ctx context.Context, revoke *kmip.Revoke) error {
 	b := kmip.Batch{Continue: true}
-	at := kmip.Add(&b, &kmip.Destroy{UniqueIdentifier: id})
-	kmip.Add(&b, &kmip.Revoke{UniqueIdentifier: id, Code: why})
-	then := kmip.Add(&b, &kmip.Destroy{UniqueIdentifier: id})
+	at := kmip.Add(&b, &kmip.Destroy{UniqueIdentifier: revoke.UniqueIdentifier})
+	kmip.Add(&b, revoke)
+	then := kmip.Add(&b, &kmip.Destroy{UniqueIdentifier: revoke.UniqueIdentifier})
 	err := m.client.Run(ctx, &b)
 	switch {
-	case at.Err == nil || then.Err == nil: // whatever became of what was sent behind it, one by one
+	case at.Err == nil || then.Err == nil: // whatever became of what was sent after it, one by one
 		return nil
 	case err != nil:
 		return err

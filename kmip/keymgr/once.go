@@ -99,11 +99,21 @@ func (m *Manager) activate(ctx context.Context, id string) error {
 }
 
 func (m *Manager) state(ctx context.Context, id string) (kmip.State, error) {
-	got, err := kmip.Do(ctx, m.client, &kmip.GetAttributes{UniqueIdentifier: id, Names: []kmip.AttributeName{{Tag: ttlv.TagState}}})
-	if err != nil {
-		return 0, err
+	known, err := m.known(ctx, id, ttlv.TagState)
+	return known.State(), err
+}
+
+// known are those of an object's attributes that have these tags.
+func (m *Manager) known(ctx context.Context, id string, tags ...ttlv.Tag) (kmip.Attributes, error) {
+	request := &kmip.GetAttributes{UniqueIdentifier: id}
+	for _, tag := range tags {
+		request.Names = append(request.Names, kmip.AttributeName{Tag: tag})
 	}
-	return got.Attributes.State(), nil
+	got, err := kmip.Do(ctx, m.client, request)
+	if err != nil {
+		return nil, err
+	}
+	return got.Attributes, nil
 }
 
 // ensureActive sees to an object whose activation ended with err. One that cannot be activated does not stay behind.

@@ -214,6 +214,50 @@ func TestUnprovenIdentifier(t *testing.T) {
 	require.False(t, destroyed)
 }
 
+// TestCompromiseDate is about servers that destroy no key before it was revoked, and want to know since when one is
+// compromised that was never Active.
+func TestCompromiseDate(t *testing.T) {
+	made := time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, test := range []struct {
+		shown kmip.Attributes
+		since time.Time
+	}{
+		{kmip.Attributes{kmip.TimeAttribute(ttlv.TagInitialDate, made)}, made},
+		{nil, time.Unix(0, 0)},
+	} {
+		shown := append(kmip.Attributes{kmip.EnumAttribute(ttlv.TagState, kmip.PreActive)}, test.shown...)
+		m := lie(t, mustRevoke(shown, test.since), lasting(time.Minute))
+		_, err := m.DeleteKey(t.Context(), nil, &protocol.DeleteKey{KeyID: asked})
+		require.NoError(t, err)
+	}
+}
+
+// mustRevoke is a server that destroys its one object, of which it shows this, once that is compromised since then.
+func mustRevoke(shown kmip.Attributes, since time.Time) liar {
+	refused := kmip.ResponseItem{Status: kmip.StatusFailed, Reason: kmip.PermissionDenied}
+	revoked := false
+	return func(m *kmip.RequestMessage) (items []kmip.ResponseItem) {
+		for i := range m.Items {
+			answer := refused
+			switch p := m.Items[i].Payload.(type) {
+			case *kmip.GetAttributes:
+				answer = kmip.ResponseItem{Payload: &kmip.GetAttributesResponse{UniqueIdentifier: asked, Attributes: shown}}
+			case *kmip.Revoke:
+				if p.Code == kmip.KeyCompromise && p.Compromise.Equal(ttlv.TimeValue(since)) {
+					revoked = true
+					answer = kmip.ResponseItem{Payload: &kmip.RevokeResponse{UniqueIdentifier: asked}}
+				}
+			case *kmip.Destroy:
+				if revoked {
+					answer = kmip.ResponseItem{Payload: &kmip.DestroyResponse{UniqueIdentifier: asked}}
+				}
+			}
+			items = append(items, answer)
+		}
+		return items
+	}
+}
+
 // TestStrangersObject is about a server that answers a Create with another project's object, and shows that. It is none of
 // what was made, and stays.
 func TestStrangersObject(t *testing.T) {
