@@ -27,6 +27,16 @@ const (
 	BatchUndo     BatchErrorContinuation = 3
 )
 
+// AsynchronousIndicator says whether a server may, or must, answer later than at once. None is the same as Prohibited.
+type AsynchronousIndicator uint32
+
+// The three of 2.x; 1.x knows the last two.
+const (
+	AsynchronousMandatory  AsynchronousIndicator = 1
+	AsynchronousOptional   AsynchronousIndicator = 2
+	AsynchronousProhibited AsynchronousIndicator = 3
+)
+
 // ObjectType is the type of a managed object (section 9.1.3.2.12).
 type ObjectType uint32
 

@@ -158,6 +158,10 @@ func (f filler) suit(p any) {
 		default:
 			p.Attributes = nil
 		}
+	case *AsynchronousIndicator:
+		if f.v1() {
+			*p = rapid.SampledFrom([]AsynchronousIndicator{0, AsynchronousOptional, AsynchronousProhibited}).Draw(f.T, "asynchronous")
+		}
 	case *DeleteAttribute:
 		if !f.v1() {
 			p.Index = 0

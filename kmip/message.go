@@ -18,7 +18,7 @@ type RequestHeader struct {
 	MaxResponseSize   int32 // bytes, 0 for any
 	ClientCorrelation string
 	ServerCorrelation string
-	Asynchronous      bool
+	Asynchronous      AsynchronousIndicator
 	Credentials       []Credential
 	ErrorContinuation BatchErrorContinuation
 	Ordered           bool
@@ -70,7 +70,7 @@ func (h *RequestHeader) fields(c *ttlv.Coder) {
 	ttlv.Optional(c, ttlv.TagMaximumResponseSize, &h.MaxResponseSize, (*ttlv.Coder).Int)
 	ttlv.Optional(c, ttlv.TagClientCorrelationValue, &h.ClientCorrelation, (*ttlv.Coder).Text)
 	ttlv.Optional(c, ttlv.TagServerCorrelationValue, &h.ServerCorrelation, (*ttlv.Coder).Text)
-	ttlv.Optional(c, ttlv.TagAsynchronousIndicator, &h.Asynchronous, (*ttlv.Coder).Bool)
+	ttlv.Optional(c, ttlv.TagAsynchronousIndicator, &h.Asynchronous, asynchronous)
 	if c.Present(ttlv.TagAuthentication, len(h.Credentials) > 0) {
 		c.Struct(ttlv.TagAuthentication, h.authentication)
 	}
@@ -78,6 +78,22 @@ func (h *RequestHeader) fields(c *ttlv.Coder) {
 	ttlv.Optional(c, ttlv.TagBatchOrderOption, &h.Ordered, (*ttlv.Coder).Bool)
 	ttlv.Optional(c, ttlv.TagTimeStamp, &h.TimeStamp, (*ttlv.Coder).Time)
 	c.Int(ttlv.TagBatchCount, &h.BatchCount)
+}
+
+// asynchronous is a Boolean in 1.x (section 6.7), and an Enumeration from 2.0 on (KMIP 2.1 section 11.3).
+func asynchronous(c *ttlv.Coder, tag ttlv.Tag, v *AsynchronousIndicator) {
+	if !is1(c) {
+		ttlv.Enum(c, tag, v)
+		return
+	}
+	may := *v != AsynchronousProhibited
+	switch c.Bool(tag, &may); {
+	case !c.Reading():
+	case may:
+		*v = AsynchronousOptional
+	default:
+		*v = AsynchronousProhibited
+	}
 }
 
 func (h *RequestHeader) authentication(c *ttlv.Coder) {

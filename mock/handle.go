@@ -121,7 +121,8 @@ func (s *Server) acceptable(m *kmip.RequestMessage, now time.Time) error {
 		return invalid("no batch item")
 	case h.MaxResponseSize < 0:
 		return invalid("Maximum Response Size is negative")
-	case h.Asynchronous:
+	case h.Asynchronous == kmip.AsynchronousMandatory, h.Asynchronous > kmip.AsynchronousProhibited,
+		h.Asynchronous == kmip.AsynchronousOptional && h.Version < kmip.V2_0: // which PyKMIP refuses, too
 		return invalid("asynchronous operations are not supported")
 	case h.ErrorContinuation > kmip.BatchUndo:
 		return invalid("Batch Error Continuation Option 0x%X", uint32(h.ErrorContinuation))

@@ -210,7 +210,9 @@ func TestRefusedMessages(t *testing.T) {
 		{"item without id", server, kmip.RequestHeader{}, []kmip.RequestItem{query("1"), query("")}, kmip.InvalidMessage},
 		{"two items of one id", server, kmip.RequestHeader{}, []kmip.RequestItem{query("1"), query("1")}, kmip.InvalidMessage},
 		{"batch where there are none", noBatches, kmip.RequestHeader{}, []kmip.RequestItem{query("1"), query("2")}, kmip.FeatureNotSupported},
-		{"asynchronous", server, kmip.RequestHeader{Asynchronous: true}, []kmip.RequestItem{query("")}, kmip.InvalidMessage},
+		{"asynchronous", server, kmip.RequestHeader{Asynchronous: kmip.AsynchronousOptional}, []kmip.RequestItem{query("")}, kmip.InvalidMessage},
+		{"asynchronous in 2.1", server, kmip.RequestHeader{Version: kmip.V2_1, Asynchronous: kmip.AsynchronousMandatory}, []kmip.RequestItem{query("")}, kmip.InvalidMessage},
+		{"asynchronous in no known way", server, kmip.RequestHeader{Version: kmip.V2_1, Asynchronous: 4}, []kmip.RequestItem{query("")}, kmip.InvalidMessage},
 		{"future", server, kmip.RequestHeader{TimeStamp: time.Now().Add(5 * time.Second)}, []kmip.RequestItem{query("")}, kmip.InvalidMessage},
 		{"stale", server, kmip.RequestHeader{TimeStamp: time.Now().Add(-62 * time.Second)}, []kmip.RequestItem{query("")}, kmip.InvalidMessage},
 		{"negative size", server, kmip.RequestHeader{MaxResponseSize: -1}, []kmip.RequestItem{query("")}, kmip.InvalidMessage},
@@ -220,6 +222,9 @@ func TestRefusedMessages(t *testing.T) {
 		{"unknown credential", server, kmip.RequestHeader{Credentials: []kmip.Credential{unknown}}, []kmip.RequestItem{query("")}, kmip.AuthenticationNotSuccessful},
 		{"fits, with an id", server, kmip.RequestHeader{}, []kmip.RequestItem{query("1")}, 0},
 		{"fits, with two credentials", server, kmip.RequestHeader{Credentials: []kmip.Credential{password, device}}, []kmip.RequestItem{query("")}, 0},
+		{"fits, not asynchronous", server, kmip.RequestHeader{Asynchronous: kmip.AsynchronousProhibited}, []kmip.RequestItem{query("")}, 0},
+		{"fits, not asynchronous in 2.1", server, kmip.RequestHeader{Version: kmip.V2_1, Asynchronous: kmip.AsynchronousProhibited}, []kmip.RequestItem{query("")}, 0},
+		{"fits, perhaps asynchronous in 2.1", server, kmip.RequestHeader{Version: kmip.V2_1, Asynchronous: kmip.AsynchronousOptional}, []kmip.RequestItem{query("")}, 0},
 		{"fits, stamped", server, kmip.RequestHeader{TimeStamp: time.Now()}, []kmip.RequestItem{query("")}, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -229,6 +234,23 @@ func TestRefusedMessages(t *testing.T) {
 			require.Equal(t, test.reason != 0, answer.Items[0].Operation == 0)
 			require.Zero(t, send(t, conn, message(t, kmip.RequestHeader{}, query(""))).Items[0].Reason, "the connection stays usable")
 		})
+	}
+}
+
+// TestAsynchronousIndicatorIsOfItsVersion: a Boolean in 1.x, an Enumeration from 2.0 on.
+func TestAsynchronousIndicatorIsOfItsVersion(t *testing.T) {
+	server := start(t, mock.Config{})
+	no, prohibited := false, kmip.AsynchronousProhibited
+	for _, v := range kmip.Versions() {
+		boolean := handmade(t, v, kmip.OpActivate, func(c *ttlv.Coder) { c.Bool(ttlv.TagAsynchronousIndicator, &no) }, nothing)
+		enumeration := handmade(t, v, kmip.OpActivate, func(c *ttlv.Coder) { ttlv.Enum(c, ttlv.TagAsynchronousIndicator, &prohibited) }, nothing)
+		right, wrong := boolean, enumeration
+		if v >= kmip.V2_0 {
+			right, wrong = enumeration, boolean
+		}
+		answer, conn := raw(t, server, right)
+		require.Equal(t, kmip.ItemNotFound, answer.Items[0].Reason, "what is asked for")
+		require.Equal(t, kmip.InvalidMessage, send(t, conn, wrong).Items[0].Reason)
 	}
 }
 
