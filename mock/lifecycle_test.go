@@ -170,6 +170,10 @@ func TestDatesMoveTheState(t *testing.T) {
 		})
 	}
 	refused(t, c, createAES(activation(future), deactivation(past)), kmip.InvalidField)
+	expired := do(t, c, createAES(deactivation(past))).UniqueIdentifier
+	refused(t, c, &kmip.Activate{UniqueIdentifier: expired}, kmip.InvalidField)
+	require.Equal(t, kmip.PreActive, stateOf(t, c, expired))
+	require.Empty(t, attributesOf(t, c, expired, ttlv.TagActivationDate))
 	start := func(at time.Time) kmip.Attribute { return kmip.TimeAttribute(ttlv.TagProcessStartDate, at) }
 	stop := func(at time.Time) kmip.Attribute { return kmip.TimeAttribute(ttlv.TagProtectStopDate, at) }
 	refused(t, c, createAES(activation(future), start(past)), kmip.InvalidField)

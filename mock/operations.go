@@ -276,7 +276,12 @@ func (t *turn) activate(p *kmip.Activate) (kmip.Payload, error) {
 		case o.state() != kmip.PreActive:
 			return refusal(kmip.PermissionDenied, "the object is %v, not PreActive", o.state())
 		}
-		o.put(ttlv.TagActivationDate, ttlv.TimeValue(t.now))
+		next := slices.Clone(o.attributes)
+		next.put(ttlv.TagActivationDate, ttlv.TimeValue(t.now))
+		if err := next.checkDates(); err != nil {
+			return err
+		}
+		o.attributes = next
 		t.store.changed(o, t.now)
 		r.UniqueIdentifier = o.id
 		return nil
