@@ -55,6 +55,23 @@ func (m *Manager) describe(who *protocol.Context, name string, expiration *time.
 	return d
 }
 
+// expired tells whether the object is to be deactivated from the first.
+func (d *description) expired() bool {
+	at, ok := d.others.Time(ttlv.TagDeactivationDate)
+	return ok && isPast(at)
+}
+
+// isPast tells whether a server would refuse to activate what is to be deactivated by then (section 3.27).
+func isPast(at time.Time) bool { return !at.After(time.Now()) }
+
+// admitNew refuses whom admit refuses, and what has expired before it is made.
+func (m *Manager) admitNew(who *protocol.Context, expiration *time.Time) error {
+	if expiration != nil && isPast(*expiration) {
+		return invalid("args.expiration: must be in the future")
+	}
+	return m.admit(who)
+}
+
 // attributes are the description as the server takes it.
 func (m *Manager) attributes(d *description) kmip.Attributes {
 	list := kmip.Attributes{kmip.NameAttribute(d.name())}
@@ -151,8 +168,10 @@ func identifier[R any](result *kmip.Result[R], of func(*R) string) func() (strin
 // adder puts into a batch what makes an object with those attributes, and returns what tells its identifier afterwards.
 type adder func(b *kmip.Batch, described kmip.Attributes) func() (string, error)
 
-// make makes an object as its description says, Active if it should be, and returns its key id.
+// make makes an object as its description says, Active if it should be, and returns its key id. The copy of an expired one
+// stays Pre-Active.
 func (m *Manager) make(ctx context.Context, d *description, activate bool, add adder) (keyID string, err error) {
+	activate = activate && !d.expired()
 	var id string
 	var active error
 	err = m.once(ctx, d.mayExist, m.making(func() error {

@@ -73,7 +73,7 @@ func (m *Manager) settle(id string) {
 func (m *Manager) CreateKey(ctx context.Context, who *protocol.Context, args *protocol.CreateKey) (*protocol.KeyID, error) {
 	ctx, end := m.begin(ctx)
 	defer end()
-	if err := m.admit(who); err != nil {
+	if err := m.admitNew(who, args.Expiration); err != nil {
 		return nil, err
 	}
 	spec, err := newSpec(args.Algorithm, args.Length)
@@ -88,7 +88,7 @@ func (m *Manager) CreateKey(ctx context.Context, who *protocol.Context, args *pr
 func (m *Manager) StoreKey(ctx context.Context, who *protocol.Context, args *protocol.StoreKey) (*protocol.KeyID, error) {
 	ctx, end := m.begin(ctx)
 	defer end()
-	if err := m.admit(who); err != nil {
+	if err := m.admitNew(who, args.Expiration); err != nil {
 		return nil, err
 	}
 	id, err := m.store(ctx, args.Object, m.describe(who, args.Object.Name, args.Expiration))

@@ -18,6 +18,7 @@ import (
 	"kmip-keymgr/kmip/keymgr"
 	"kmip-keymgr/mock"
 	"kmip-keymgr/protocol"
+	"kmip-keymgr/ttlv"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -407,6 +408,37 @@ func TestExpiration(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, at.UTC(), until)
 	}
+}
+
+// TestExpired asks for what has expired already. A strict server would make it and not activate it.
+func TestExpired(t *testing.T) {
+	b := start(t, setting{keymgr: isolating()})
+	at := time.Now().Add(-time.Second)
+	_, err := b.CreateKey(t.Context(), alice, &protocol.CreateKey{Algorithm: "AES", Length: 256, Expiration: &at})
+	_, pairErr := b.CreateKeyPair(t.Context(), alice, &protocol.CreateKey{Algorithm: "EC", Length: 256, Expiration: &at})
+	_, storeErr := b.StoreKey(t.Context(), alice, &protocol.StoreKey{Object: passphrase(), Expiration: &at})
+	for _, err := range []error{err, pairErr, storeErr} {
+		require.Equal(t, protocol.InvalidRequest, kind(err))
+		require.ErrorContains(t, err, "args.expiration: must be in the future")
+	}
+	require.Zero(t, b.server.Requests())
+}
+
+// TestCopyOfExpired copies a key that has expired, for the data that it still encrypts.
+func TestCopyOfExpired(t *testing.T) {
+	b := start(t, setting{keymgr: isolating()})
+	client := kmip.NewClient(b.server.Client())
+	defer client.Close()
+	made, err := kmip.Do(t.Context(), client, &kmip.Create{ObjectType: kmip.SymmetricKeyObject, Attributes: kmip.Attributes{
+		kmip.EnumAttribute(ttlv.TagCryptographicAlgorithm, kmip.AES), kmip.IntAttribute(ttlv.TagCryptographicLength, int32(256)),
+		kmip.IntAttribute(ttlv.TagCryptographicUsageMask, kmip.UsageEncrypt),
+		kmip.TimeAttribute(ttlv.TagActivationDate, time.Unix(1, 0)), kmip.TimeAttribute(ttlv.TagDeactivationDate, time.Unix(2, 0)),
+	}})
+	require.NoError(t, err)
+	key, copied := b.get(service, made.UniqueIdentifier), b.get(service, b.copy(service, made.UniqueIdentifier))
+	require.Equal(t, "deactivated", key.State)
+	require.Equal(t, "pre-active", copied.State)
+	require.Equal(t, key.Value, copied.Value)
 }
 
 func TestPair(t *testing.T) {

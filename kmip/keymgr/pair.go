@@ -12,7 +12,7 @@ import (
 func (m *Manager) CreateKeyPair(ctx context.Context, who *protocol.Context, args *protocol.CreateKey) (*protocol.KeyPair, error) {
 	ctx, end := m.begin(ctx)
 	defer end()
-	if err := m.admit(who); err != nil {
+	if err := m.admitNew(who, args.Expiration); err != nil {
 		return nil, err
 	}
 	s, err := newSpec(args.Algorithm, args.Length)
