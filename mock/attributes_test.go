@@ -1,6 +1,7 @@
 package mock_test
 
 import (
+	"encoding/hex"
 	"testing"
 	"time"
 
@@ -243,6 +244,25 @@ func TestLocateAlwaysHasAttributes(t *testing.T) {
 		require.Equal(t, v < kmip.V2_0, answer.Items[0].Status == kmip.StatusSuccess, v)
 		do(t, c, &kmip.Destroy{UniqueIdentifier: id})
 	}
+}
+
+// TestFreshUntilServed: every new cryptographic object is fresh, until a client gets it.
+func TestFreshUntilServed(t *testing.T) {
+	c := one(t, mock.Config{}, kmip.V1_1)
+	fresh := func(id string) string {
+		v, _ := attributesOf(t, c, id, ttlv.TagFresh).Value(ttlv.TagFresh)
+		return hex.EncodeToString(v.Data)
+	}
+	group := kmip.TextAttribute(ttlv.TagObjectGroup, "g")
+	id := do(t, c, createAES(group)).UniqueIdentifier
+	next := &kmip.Locate{ObjectGroupMember: 1, Attributes: kmip.Attributes{group}}
+	require.Equal(t, "0000000000000001", fresh(id))
+	require.Contains(t, do(t, c, &kmip.GetAttributeList{UniqueIdentifier: id}).Names, named(ttlv.TagFresh))
+	require.Equal(t, []string{id}, do(t, c, next).UniqueIdentifiers)
+
+	do(t, c, &kmip.Get{UniqueIdentifier: id})
+	require.Equal(t, "0000000000000000", fresh(id))
+	require.Empty(t, do(t, c, next).UniqueIdentifiers)
 }
 
 func TestGroupsAreServedInTurn(t *testing.T) {

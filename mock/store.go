@@ -53,6 +53,7 @@ func (t *turn) newObject(value kmip.Object, given attributes) *object {
 	o.put(ttlv.TagDigest, digest(&o.Object, t.version))
 	if cryptographic&kind(value.Type) != 0 {
 		o.put(ttlv.TagState, ttlv.EnumValue(kmip.PreActive))
+		o.putNew(ttlv.TagFresh, boolValue(true)) // until it is served (section 3.34)
 	}
 	if value.Type != kmip.OpaqueObject && value.Type != kmip.CertificateObject {
 		o.put(ttlv.TagKeyValuePresent, boolValue(hasValue(&o.Object)))
