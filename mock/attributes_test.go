@@ -228,7 +228,9 @@ func TestLocate(t *testing.T) {
 		})
 	}
 	refused(t, c, &kmip.Locate{MaximumItems: -1}, kmip.InvalidField)
-	refused(t, c, &kmip.Locate{StorageStatusMask: 8}, kmip.InvalidField)
+	refused(t, c, &kmip.Locate{StorageStatusMask: 4}, kmip.InvalidField) // which came with 2.0
+	refused(t, one(t, mock.Config{}, kmip.V2_0), &kmip.Locate{StorageStatusMask: 8}, kmip.InvalidField)
+	do(t, one(t, mock.Config{}, kmip.V2_0), &kmip.Locate{StorageStatusMask: 4})
 	refused(t, c, &kmip.Locate{Attributes: kmip.Attributes{at(1), at(2), at(3)}}, kmip.InvalidField)
 	refused(t, c, &kmip.Locate{Attributes: kmip.Attributes{custom("purpose", "x")}}, kmip.InvalidField)
 }

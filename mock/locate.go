@@ -11,7 +11,6 @@ import (
 // The values of Storage Status Mask and Object Group Member (sections 9.1.3.3.2 and 9.1.3.2.33).
 const (
 	onLine       = 1
-	storageMasks = 7
 	groupFresh   = 1
 	groupDefault = 2
 	maximumDates = 2 // one is the date itself, two are a range
@@ -50,7 +49,7 @@ func (t *turn) locate(p *kmip.Locate) (kmip.Payload, error) {
 
 func (t *turn) checkLocate(p *kmip.Locate) error {
 	switch {
-	case p.MaximumItems < 0 || p.OffsetItems < 0 || p.StorageStatusMask&^storageMasks != 0 || p.ObjectGroupMember > groupDefault:
+	case p.MaximumItems < 0 || p.OffsetItems < 0 || p.StorageStatusMask&^storages(t.version) != 0 || p.ObjectGroupMember > groupDefault:
 		return refusal(kmip.InvalidField, "a value that is out of range")
 	case p.OffsetItems != 0 && t.version < sinceOffset:
 		return invalid("Offset Items came with KMIP %v", sinceOffset)
@@ -71,6 +70,14 @@ func (t *turn) checkLocate(p *kmip.Locate) error {
 		}
 	}
 	return nil
+}
+
+// storages are the bits of a Storage Status Mask: on-line, archived, and from 2.0 on destroyed.
+func storages(v kmip.Version) int32 {
+	if v >= kmip.V2_0 {
+		return 7
+	}
+	return 3
 }
 
 func countOf(l kmip.Attributes, n kmip.AttributeName) (count int) {

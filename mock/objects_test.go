@@ -168,6 +168,7 @@ func TestRegisterRefuses(t *testing.T) {
 		{"format of others", x509Key, kmip.Attributes{mask(1)}, kmip.KeyFormatTypeNotSupported},
 		{"no private key", keyOf(kmip.PrivateKeyObject, kmip.PKCS8, kmip.RSA, 2048, []byte("x")), kmip.Attributes{mask(1)}, kmip.InvalidField},
 		{"no secret data type", noType, kmip.Attributes{mask(1)}, kmip.InvalidField},
+		{"no opaque data type", kmip.Object{Type: kmip.OpaqueObject, OpaqueDataType: 5, Data: []byte("x")}, nil, kmip.InvalidField},
 		{"empty secret", passphrase(""), kmip.Attributes{mask(1)}, kmip.InvalidField},
 		{"secret with a length", passphrase("x"), aes(128), kmip.InvalidField},
 		{"no certificate", kmip.Object{Type: kmip.CertificateObject, CertificateType: kmip.X509Certificate, Data: []byte("x")}, kmip.Attributes{mask(1)}, kmip.InvalidField},

@@ -17,7 +17,7 @@ func (l *attributes) describe(o *kmip.Object, v kmip.Version) error {
 	}
 	switch o.Type {
 	case kmip.OpaqueObject:
-		return nil
+		return checkOpaque(o)
 	case kmip.CertificateObject:
 		return l.describeCertificate(o)
 	}
@@ -44,6 +44,14 @@ func (l *attributes) checkBlock(o *kmip.Object, v kmip.Version) error {
 		return refusal(kmip.InvalidField, "no key value, and no %v", ttlv.TagKeyValueLocation)
 	case k.Material.Type == 0 && v < sinceCredentials:
 		return invalid("keys without their value came with KMIP %v", sinceCredentials)
+	}
+	return nil
+}
+
+// checkOpaque wants a type of opaque data, of which there are vendors' alone (section 9.1.3.2.10).
+func checkOpaque(o *kmip.Object) error {
+	if o.OpaqueDataType < kmip.OpaqueData {
+		return refusal(kmip.InvalidField, "no opaque data type 0x%X", uint32(o.OpaqueDataType))
 	}
 	return nil
 }
