@@ -151,7 +151,6 @@ func (t *TLS) explain(err error, agreed bool) error {
 	var invalid x509.CertificateInvalidError
 	var unknown x509.UnknownAuthorityError
 	var verification *tls.CertificateVerificationError
-	var plain tls.RecordHeaderError
 	switch {
 	case errors.As(err, &name):
 		return &HandshakeError{nameAdvice(name.Certificate), err}
@@ -163,8 +162,6 @@ func (t *TLS) explain(err error, agreed bool) error {
 		return &HandshakeError{"ca_certs must hold the CA that issued the server's certificate", err}
 	case errors.As(err, &verification):
 		return &HandshakeError{"the server's certificate cannot be used", err}
-	case errors.As(err, &plain):
-		return &HandshakeError{"what listens there does not speak TLS: port in [kmip] must be that of KMIP over TLS", err}
 	}
 	return t.explainAlert(err, agreed)
 }

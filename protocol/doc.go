@@ -60,7 +60,8 @@
 // Required are algorithm, length, object with its type and value, key_id, and consumer with all three fields. The booleans
 // default to false. algorithm is taken in any case; length and bit_length go to 65536. key_id is a UUID in its text form;
 // upper case is folded to lower, and what the helper gives out is lower case. expiration is ISO 8601: a date, or a date and
-// a time with T or a space between, with or without seconds, a fraction and a zone; no zone means UTC.
+// a time with T or a space between, with or without seconds, a fraction and a zone; no zone means UTC. It must be in the
+// future.
 //
 // # Object
 //

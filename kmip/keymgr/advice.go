@@ -2,6 +2,7 @@ package keymgr
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"strings"
@@ -50,10 +51,13 @@ func reachAdvice(err error) string {
 // handshakeAdvice takes what the handshake's own error says, where it says anything.
 func handshakeAdvice(err error) string {
 	var handshake *kmip.HandshakeError
+	var plain tls.RecordHeaderError
 	var closed *kmip.ClosedError
 	switch {
 	case errors.As(err, &handshake):
 		return handshake.Advice
+	case errors.As(err, &plain):
+		return "what listens there does not speak TLS: port in [kmip] must be that of KMIP over TLS"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "something takes the connection and does not speak TLS, or is too busy: port in [kmip] must be that of KMIP over TLS"
 	case errors.As(err, &closed):
