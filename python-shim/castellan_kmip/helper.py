@@ -22,13 +22,12 @@ which of the two was loaded first.
 """
 
 import atexit
+import contextlib
 import itertools
 import json
 import os
-import queue
 import socket
 import subprocess
-import threading
 import time
 
 from oslo_log import log as logging
@@ -64,10 +63,6 @@ _decode = json.JSONDecoder().raw_decode
 _ids = itertools.count(1)
 _running: set = set()
 _pools: dict = {}
-# One start at a time: each blocks the whole process until the helper has been
-# loaded, and before each of them other green threads get their turn. See also
-# _give_way.
-_starting = threading.Lock()
 
 
 class HelperError(Exception):
@@ -132,6 +127,48 @@ class _Request(object):
         return answer
 
 
+class _Turns(object):
+    """A semaphore, first come first served, without a lock.
+
+    A lock is green or native by when it was made and what eventlet was told to
+    patch. One that does not suit those who wait for it, or has both kinds of
+    them, may keep them for ever.
+    """
+
+    def __init__(self, turns):
+        self._turns = turns
+        # The first have a turn, the others wait. What is done to a list is
+        # done in one step, whatever the threads.
+        self._line = []
+
+    @contextlib.contextmanager
+    def turn(self, request):
+        """Waits for a turn, no longer than the request may, and gives it."""
+        self._line.append(request)
+        try:
+            self._wait(request)
+            yield
+        finally:
+            self._line.remove(request)
+
+    def _wait(self, request):
+        while True:
+            ahead = self._line.index(request) + 1 - self._turns
+            if ahead <= 0:
+                return
+            if time.monotonic() >= request.deadline:
+                raise HelperError('the driver was busy until the deadline; %s '
+                                  'was not carried out' % request.op)
+            # The more are ahead, the longer it takes.
+            time.sleep(min(0.001 * ahead / self._turns, 0.05, request.left()))
+
+
+# One start at a time: each blocks the whole process until the helper has been
+# loaded, and before each of them other green threads get their turn. See also
+# _give_way.
+_starting = _Turns(1)
+
+
 def _give_way():
     """Lets others run before a helper is started.
 
@@ -148,14 +185,14 @@ def _give_way():
 class _Helper(object):
     """A running helper."""
 
-    def __init__(self, command):
+    def __init__(self, command, request):
         self.used = self.closed = False
         try:
             self._socket, theirs = socket.socketpair()
             with theirs:
                 # Green sockets do not block, and neither would the helper's.
                 os.set_blocking(theirs.fileno(), True)
-                with _starting:
+                with _starting.turn(request):
                     _give_way()
                     self._process = subprocess.Popen(
                         command, stdin=theirs.fileno(),
@@ -266,26 +303,16 @@ class _Pool(object):
     def __init__(self, command):
         self._command = command
         self._idle = []
-        # A semaphore that is not written in Python.
-        self._turns: queue.SimpleQueue = queue.SimpleQueue()
-        for _ in range(_MAX_KEPT):
-            self._turns.put(None)
+        self._turns = _Turns(_MAX_KEPT)
 
     def ask(self, request):
-        try:
-            self._turns.get(timeout=request.left())
-        except queue.Empty:
-            raise HelperError('all helpers were busy until the deadline; %s '
-                              'was not carried out' % request.op)
-        try:
+        with self._turns.turn(request):
             return self._ask(request)
-        finally:
-            self._turns.put(None)
 
     def _ask(self, request):
         starts = _MAX_STARTS
         while True:
-            helper = self._take()
+            helper = self._take(request)
             starts -= not helper.used
             try:
                 answer = _ask(helper, request)
@@ -299,12 +326,12 @@ class _Pool(object):
                 self._idle.append(helper)
             return answer
 
-    def _take(self):
+    def _take(self, request):
         try:
             # Whether it still lives shows when it is asked.
             return self._idle.pop()
         except IndexError:
-            return _Helper(self._command)
+            return _Helper(self._command, request)
 
 
 def _ask(helper, request, last=False):
@@ -336,7 +363,7 @@ def ask(command, session, op, context, args, until):
     """
     request = _Request(op, context, args, until)
     if not session:
-        return _ask(_Helper(command), request, last=True)
+        return _ask(_Helper(command, request), request, last=True)
     pool = _pools.get(command) or _pools.setdefault(command, _Pool(command))
     return pool.ask(request)
 
@@ -349,7 +376,7 @@ def _close_all():
 
 def _forget_all():
     global _starting
-    _starting = threading.Lock()
+    _starting = _Turns(1)
     _pools.clear()
     for helper in _running:
         helper.disown()

@@ -411,6 +411,51 @@ def test_session_waits_no_longer_than_its_deadline(fake, monkeypatch):
     first.join(30)
 
 
+def test_first_come_first_served(fake, monkeypatch):
+    monkeypatch.setattr(helper, '_MAX_KEPT', 1)
+    fake.plays('''
+        while True:
+            r = read()
+            log(r['args']['key_id'])
+            time.sleep(0.02)
+            answer(r, {})
+        ''')
+    manager = fake.manager('session')
+    threads = [threading.Thread(target=manager.delete, args=(None, str(n)))
+               for n in range(20)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.002)
+    for thread in threads:
+        thread.join(30)
+    assert fake.log() == [str(n) for n in range(20)]
+
+
+def test_start_waits_no_longer_than_its_deadline(fake, mode, monkeypatch):
+    fake.plays(OBEY)
+    manager = fake.manager(mode)
+    starting, going_on = threading.Event(), threading.Event()
+
+    def give_way():
+        starting.set()
+        going_on.wait(30)
+
+    monkeypatch.setattr(helper, '_give_way', give_way)
+    first = threading.Thread(target=lambda: manager.get(None, ID))
+    first.start()
+    starting.wait(30)
+    later = threading.Timer(3, going_on.set)
+    later.start()
+    manager.conf.set_override('timeout', 0.3, 'kmip')
+    began = time.monotonic()
+    fails(lambda: manager.create_key(None, 'AES', 256), 'create_key', 'busy',
+          'was not carried out')
+    assert time.monotonic() - began < 2
+    later.cancel()
+    going_on.set()
+    first.join(30)
+
+
 def test_session_by_configuration(fake):
     fake.plays(OBEY)
     first = fake.manager('session')

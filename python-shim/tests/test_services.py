@@ -61,6 +61,13 @@ def test_green_threads(peer, mode):
     assert len(pauses) == 5
 
 
+@pytest.mark.parametrize('kind', ['debugged', 'late', 'native'])
+def test_mixed_threads(mock, mode, kind):
+    conf = mock.write_conf('mixed', mode, timeout=8)
+    assert conftest.run_program(
+        'mixed.py', conf, kind, timeout=12) == 'done'
+
+
 def at_once(calls, call):
     """The results of so many threads' calls, in order."""
     results = [None] * calls
