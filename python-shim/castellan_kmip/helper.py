@@ -188,19 +188,27 @@ class _Helper(object):
     def __init__(self, command, request):
         self.used = self.closed = False
         try:
-            self._socket, theirs = socket.socketpair()
-            with theirs:
-                # Green sockets do not block, and neither would the helper's.
-                os.set_blocking(theirs.fileno(), True)
-                with _starting.turn(request):
-                    _give_way()
-                    self._process = subprocess.Popen(
-                        command, stdin=theirs.fileno(),
-                        stdout=theirs.fileno())
+            with _starting.turn(request):
+                _give_way()
+                self._start(command)
         except OSError as e:
             raise HelperError('the helper %s cannot be run: %s'
                               % (command[0], e.strerror or e))
         _running.add(self)
+
+    def _start(self, command):
+        # Made no sooner: a process forked in between would hold the helper's
+        # end open, and so hide that the helper ended.
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            # Green sockets do not block, and neither would the helper's.
+            os.set_blocking(theirs.fileno(), True)
+            try:
+                self._process = subprocess.Popen(
+                    command, stdin=theirs.fileno(), stdout=theirs.fileno())
+            except BaseException:
+                self._socket.close()
+                raise
 
     def ask(self, request, last=False):
         """Sends the request, the last one or not, and returns the answer."""

@@ -493,6 +493,47 @@ def test_session_is_not_shared_with_a_fork(fake):
     os.close(write)
 
 
+def descriptors():
+    return set(os.listdir('/proc/self/fd'))
+
+
+def test_fork_while_a_helper_is_started(fake, mode, monkeypatch):
+    """Whoever was forked does not keep the driver from seeing its end."""
+    forked = []
+
+    def give_way():
+        pid = os.fork()
+        if not pid:
+            time.sleep(20)
+            os._exit(0)
+        forked.append(pid)
+
+    monkeypatch.setattr(helper, '_give_way', give_way)
+    fake.plays('read(); sys.exit(7)')
+    began = time.monotonic()
+    fails(lambda: fake.manager(mode).create_key(None, 'AES', 256), 'status 7')
+    assert time.monotonic() - began < 10
+    for pid in forked:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize('where', [(helper, '_give_way'),
+                                   (helper.subprocess, 'Popen')],
+                         ids=['before', 'within'])
+def test_cancelled_start_leaves_nothing_open(fake, mode, monkeypatch, where):
+    def cancelled(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    manager = fake.manager(mode)
+    monkeypatch.setattr(*where, cancelled)
+    before = descriptors()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        manager.get(None, ID)
+    # What is caught holds what its traceback shows.
+    assert caught and descriptors() == before
+
+
 def test_session_ends_with_the_service(fake):
     fake.plays('log(os.getpid())\nanswer(read(), {})\nread()')
     pid = os.fork()
