@@ -61,6 +61,8 @@ _encode = json.JSONEncoder(default=str, ensure_ascii=False).encode
 _decode = json.JSONDecoder().raw_decode
 
 _ids = itertools.count(1)
+# These belong to the process of this number, and not to one that it forks.
+_process = os.getpid()
 _running: set = set()
 _pools: dict = {}
 
@@ -187,6 +189,7 @@ class _Helper(object):
 
     def __init__(self, command, request):
         self.used = self.closed = False
+        self.process = os.getpid()
         try:
             with _starting.turn(request):
                 _give_way()
@@ -369,6 +372,7 @@ def ask(command, session, op, context, args, until):
     :returns: the answer, a dict with an error or a result
     :raises HelperError: if there is none
     """
+    _leave_to_the_parent()
     request = _Request(op, context, args, until)
     if not session:
         return _ask(_Helper(command, request), request, last=True)
@@ -377,19 +381,30 @@ def ask(command, session, op, context, args, until):
 
 
 def _close_all():
+    _leave_to_the_parent()
     _pools.clear()
     for helper in list(_running):
         helper.close(_GRACE)
 
 
-def _forget_all():
-    global _starting
-    _starting = _Turns(1)
+def _leave_to_the_parent():
+    """Forgets, in a forked process, all that is its parent's."""
+    global _process, _starting
+    process = os.getpid()
+    if process == _process:
+        return
     _pools.clear()
-    for helper in _running:
-        helper.disown()
-    _running.clear()
+    _starting = _Turns(1)
+    for helper in list(_running):
+        # Another thread may have been here before, and run one already.
+        if helper.process != process:
+            _running.discard(helper)
+            helper.disown()
+    _process = process
 
 
 atexit.register(_close_all)
-os.register_at_fork(after_in_child=_forget_all)
+# Each call looks whether its process was forked, for Python is not told of all
+# forks: uwsgi's, for one. But a process that makes no call is not to hold the
+# sockets of its parent's helpers, which would outlive the parent.
+os.register_at_fork(after_in_child=_leave_to_the_parent)

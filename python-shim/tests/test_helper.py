@@ -12,6 +12,7 @@
 
 """What a helper may do wrong, in both modes."""
 
+import ctypes
 import os
 import signal
 import threading
@@ -466,6 +467,67 @@ def test_session_by_configuration(fake):
     assert first.get(None, ID).id != other.get(None, ID).id
 
 
+def held(socket):
+    """How many descriptors of this process are of a socket."""
+    return sum(os.readlink('/proc/self/fd/' + fd) == socket
+               for fd in os.listdir('/proc/self/fd')
+               if os.path.exists('/proc/self/fd/' + fd))
+
+
+def test_session_is_not_shared_with_an_unknown_fork(fake):
+    """As that of uwsgi, which runs none of what Python runs at a fork."""
+    fake.plays(OBEY)
+    manager = fake.manager('session')
+    before = manager.get(None, ID).id
+    (kept,) = helper._running
+    socket = os.readlink('/proc/self/fd/%d' % kept._socket.fileno())
+    read, write = os.pipe()
+    pid = ctypes.PyDLL(None).fork()
+    if not pid:
+        try:
+            found = manager.get(None, ID).id
+            os.write(write, ('%s %d' % (found, held(socket))).encode())
+            helper._close_all()
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    found, shared = os.read(read, 100).decode().split()
+    assert found != before
+    assert shared == '0'
+    assert manager.get(None, ID).id == before
+    os.close(read)
+    os.close(write)
+
+
+def test_unknown_fork_while_a_helper_is_started(fake, mode, monkeypatch):
+    """Nobody gives back the turn of a thread that is not in the fork."""
+    fake.plays(OBEY)
+    manager = fake.manager(mode, timeout=5)
+    starting, going_on = threading.Event(), threading.Event()
+
+    def give_way():
+        starting.set()
+        going_on.wait(30)
+
+    monkeypatch.setattr(helper, '_give_way', give_way)
+    first = threading.Thread(target=lambda: manager.get(None, ID))
+    first.start()
+    starting.wait(30)
+    pid = ctypes.PyDLL(None).fork()
+    if not pid:
+        status = 1
+        try:
+            helper._give_way = int
+            manager.get(None, ID)
+            helper._close_all()
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(pid, 0)[1] == 0
+    going_on.set()
+    first.join(30)
+
+
 def test_session_is_not_shared_with_a_fork(fake):
     fake.plays(OBEY)
     manager = fake.manager('session')
@@ -476,9 +538,7 @@ def test_session_is_not_shared_with_a_fork(fake):
     pid = os.fork()
     if not pid:
         try:
-            shared = sum(os.readlink('/proc/self/fd/' + fd) == socket
-                         for fd in os.listdir('/proc/self/fd')
-                         if os.path.exists('/proc/self/fd/' + fd))
+            shared = held(socket)
             found = manager.get(None, ID).id
             os.write(write, ('%s %d' % (found, shared)).encode())
             helper._close_all()
