@@ -41,6 +41,10 @@ class KMIPKeyManager(key_manager.KeyManager):
         self.conf.register_opts(options.OPTS, group=options.GROUP)
         self._parsed = None
         self._sources = ()
+        if getattr(configuration, '_namespace', None) is not None:
+            # Relative paths are those of the directory in which they were
+            # parsed, and the service may yet go to another.
+            self._arguments()
 
     def create_key(self, context, algorithm, length,
                    expiration=None, name=None):

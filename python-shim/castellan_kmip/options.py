@@ -172,10 +172,19 @@ def config_arguments(conf):
         sources += [('--config-file', path) for path in files]
     if '--config-dir' not in spelt:
         dirs = getattr(conf, 'default_config_dirs', None) or ()
-        dirs = [path for path in dirs if os.path.exists(path)]
+        dirs = [path for path in dirs if os.path.exists(_absolute(path))]
         sources += [('--config-dir', path) for path in dirs or ['/dev/null']]
     sources += [(name, path) for _flag, name, path in given]
-    return tuple('%s=%s' % source for source in sources)
+    return tuple('%s=%s' % (name, _absolute(path)) for name, path in sources)
+
+
+def _absolute(path):
+    """The path that oslo.config itself made of this one to read it."""
+    try:
+        return os.path.abspath(os.path.expanduser(path))
+    except FileNotFoundError:
+        # There is no current directory any more. The helper will say so.
+        return path
 
 
 def _given(args):

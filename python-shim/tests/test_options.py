@@ -13,6 +13,8 @@
 """The options, and that the helper reads what the service read."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 
@@ -77,6 +79,52 @@ def test_beginnings_of_options(tree):
     assert list(options.config_arguments(conf)) == [
         '--config-file=' + default, '--config-dir=/dev/null',
         '--config-file=' + given, '--config-dir=' + tree + '/d']
+
+
+def test_relative_paths(tree, monkeypatch):
+    monkeypatch.chdir(tree)
+    monkeypatch.setenv('HOME', tree + '/d')
+    spelled = ['--config-file=a.conf', '--config-dir', './e/../d']
+    absolute = ['--config-file=' + tree + '/a.conf',
+                '--config-dir=' + tree + '/d']
+    assert arguments(spelled) == absolute
+    spelled = ['--config-file', '~/../a.conf', '--config-dir=~']
+    assert arguments(spelled) == absolute
+    assert arguments([], default_config_files=['a.conf'],
+                     default_config_dirs=['d', 'missing']) == absolute
+
+
+def test_change_of_the_directory(fake, mode, monkeypatch):
+    """Paths stay those of where they were parsed, and of no other's."""
+    fake.plays('log(sys.argv[-1])\nanswer(read(), {})')
+    managers = []
+    for name in 'a', 'b':
+        os.mkdir(os.path.join(fake.path, name))
+        monkeypatch.chdir(os.path.join(fake.path, name))
+        fake.manager(mode)
+        os.rename('../nova.conf', 'nova.conf')
+        conf = cfg.ConfigOpts()
+        conf(['--config-file', 'nova.conf'], project='nova')
+        managers.append(key_manager.KMIPKeyManager(conf))
+    monkeypatch.chdir('/')
+    for manager in managers:
+        manager.delete(None, ID)
+    assert fake.log() == ['--config-file=%s/%s/nova.conf' % (fake.path, name)
+                          for name in 'ab']
+
+
+def test_directory_that_was_removed(tmp_path, monkeypatch):
+    gone = tmp_path / 'gone'
+    gone.mkdir()
+    (gone / 'nova.conf').write_text('[kmip]\nhelper = %s\n'
+                                    % conftest.peer_binary('KMIP_HELPER'))
+    monkeypatch.chdir(gone)
+    conf = cfg.ConfigOpts()
+    conf(['--config-file', 'nova.conf'], project='nova')
+    shutil.rmtree(gone)
+    manager = key_manager.KMIPKeyManager(conf)
+    with pytest.raises(exception.KeyManagerError, match='nova.conf'):
+        manager.get(None, ID)
 
 
 def test_nothing_to_read():
