@@ -78,12 +78,23 @@ def to_dict(context, conf):
 
 
 def _request_context(context, conf):
-    fields = dict(context.to_dict())
-    for name in _BESIDES:
-        if fields.get(name) is None:
-            fields[name] = getattr(context, name, None)
+    fields = _fields(context)
     if not fields.get('auth_token') and hasattr(context, 'get_auth_plugin'):
         fields['auth_token'] = _plugin_token(context, conf)
+    return fields
+
+
+def _fields(context):
+    try:
+        fields = dict(context.to_dict())
+        for name in _BESIDES:
+            if fields.get(name) is None:
+                fields[name] = getattr(context, name, None)
+    except Exception as e:
+        # Its text might show what is secret.
+        raise exception.KeyManagerError(
+            reason='%s cannot be read: %s' % (type(context).__name__,
+                                              type(e).__name__)) from None
     return fields
 
 

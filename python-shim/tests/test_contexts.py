@@ -173,6 +173,31 @@ def test_no_context(conf, thing):
         contexts.to_dict(thing, conf)
 
 
+class Broken(object):
+    def __init__(self, fields):
+        self.fields = fields
+
+    def to_dict(self):
+        if isinstance(self.fields, Exception):
+            raise self.fields
+        return self.fields
+
+    @property
+    def service_token(self):
+        raise ValueError('s3cret')
+
+
+@pytest.mark.parametrize('fields', [
+    KeyError('s3cret'), AttributeError('s3cret'), Exception('s3cret'),
+    's3cret', {}, None], ids=repr)
+def test_context_that_fails(fake, mode, fields):
+    fake.plays('log(read())')
+    with pytest.raises(exception.KeyManagerError, match='Broken') as caught:
+        fake.manager(mode).get(Broken(fields), ID)
+    assert 's3cret' not in str(caught.value)
+    assert not caught.value.__cause__ and not fake.log()
+
+
 def test_nothing_is_logged(fake, mode, caplog):
     caplog.set_level(logging.DEBUG)
     fake.plays('''
