@@ -25,6 +25,8 @@ from oslo_config import types
 
 GROUP = 'kmip'
 HELPER = 'kmip-keymgr-helper'
+# What the driver reads itself; all else is the helper's.
+_OURS = frozenset(['timeout', 'helper', 'helper_mode'])
 
 
 class Seconds(types.Float):
@@ -155,6 +157,18 @@ OPTS = [
 def list_opts():
     """The options as oslo-config-generator wants them."""
     return [(GROUP, copy.deepcopy(OPTS))]
+
+
+def refuse_overrides(kmip):
+    """Raises for what set_override() set, of which the helper does not know.
+
+    ConfigOpts.get_location() would tell too, but takes long for each call.
+    """
+    for name, option in kmip._group._opts.items():
+        if 'override' in option and name not in _OURS:
+            raise cfg.Error('[%s] %s was set by set_override(), which the '
+                            'helper cannot see: set it in a file or the '
+                            'environment' % (GROUP, name))
 
 
 def config_arguments(conf):

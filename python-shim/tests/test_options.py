@@ -192,6 +192,22 @@ def test_defaults_are_the_helpers(tmp_path):
             assert opt.type(config[opt.name]) == opt.default
 
 
+@pytest.mark.parametrize('name, value', [
+    ('host', ['kms2']), ('project_isolation', False), ('password', 's3cret')])
+def test_overrides_that_the_helper_does_not_see(fake, mode, name, value):
+    fake.plays('while True: answer(read(), {})')
+    manager = fake.manager(mode, timeout=20)
+    manager.delete(None, ID)
+    manager.conf.set_override('timeout', 30.0, 'kmip')
+    manager.delete(None, ID)
+    manager.conf.set_override(name, value, 'kmip')
+    with pytest.raises(exception.KeyManagerError, match=name) as caught:
+        manager.delete(None, ID)
+    assert 's3cret' not in str(caught.value)
+    manager.conf.clear_override(name, 'kmip')
+    manager.delete(None, ID)
+
+
 @pytest.mark.parametrize('namespace', ['castellan_kmip', 'castellan.config'])
 def test_sample(namespace):
     done = subprocess.run(
