@@ -23,6 +23,7 @@ which of the two was loaded first.
 
 import atexit
 import contextlib
+import fcntl
 import itertools
 import json
 import os
@@ -171,6 +172,18 @@ class _Turns(object):
 _starting = _Turns(1)
 
 
+def _socket_pair():
+    """The driver's end of a new socket, and the helper's.
+
+    In a service that runs with standard streams closed the driver's end might
+    get the number of one, and the helper what the service prints.
+    """
+    ours, theirs = socket.socketpair()
+    with ours:
+        fd = fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, 3)
+    return socket.socket(socket.AF_UNIX, fileno=fd), theirs
+
+
 def _give_way():
     """Lets others run before a helper is started.
 
@@ -202,7 +215,7 @@ class _Helper(object):
     def _start(self, command):
         # Made no sooner: a process forked in between would hold the helper's
         # end open, and so hide that the helper ended.
-        self._socket, theirs = socket.socketpair()
+        self._socket, theirs = _socket_pair()
         with theirs:
             # Green sockets do not block, and neither would the helper's.
             os.set_blocking(theirs.fileno(), True)

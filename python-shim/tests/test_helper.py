@@ -12,6 +12,7 @@
 
 """What a helper may do wrong, in both modes."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -555,6 +556,35 @@ def test_session_is_not_shared_with_a_fork(fake):
 
 def descriptors():
     return set(os.listdir('/proc/self/fd'))
+
+
+@pytest.mark.parametrize('closed', [(0,), (1,), (0, 1, 2)], ids=str)
+def test_standard_streams_that_are_closed(fake, mode, closed):
+    """The helper is not told what the service prints."""
+    fake.plays('''
+        while True:
+            r = read()
+            log(r['op'])
+            answer(r, {'key_id': 'x'})
+        ''')
+    pid = os.fork()
+    if not pid:
+        status = 1
+        try:
+            for fd in closed:
+                os.close(fd)
+            manager = fake.manager(mode)
+            for _ in range(2):
+                manager.create_key(None, 'AES', 256)
+                for fd in closed:
+                    with contextlib.suppress(OSError):
+                        os.write(fd, b'printed')
+            helper._close_all()
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert fake.log() == ['create_key'] * 2
 
 
 def test_fork_while_a_helper_is_started(fake, mode, monkeypatch):
