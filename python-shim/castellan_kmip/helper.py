@@ -122,7 +122,7 @@ class _Request(object):
         except (ValueError, AttributeError, RecursionError):
             usable = ours = False
         if not usable:
-            raise HelperError('the helper answered %s with something else '
+            raise HelperError('the helper answered %s with something other '
                               'than the protocol\'s JSON' % self.op)
         if not ours:
             raise HelperError('the helper answered another request than %s'
@@ -266,7 +266,7 @@ class _Helper(object):
                 raise _Gone(unread=not sent)
             answer += chunk
             if len(answer) > _MAX_ANSWER:
-                raise HelperError('the helper\'s answer to %s has no end'
+                raise HelperError('the helper\'s answer to %s is too long'
                                   % request.op)
         return answer
 

@@ -178,7 +178,7 @@ class KMIPKeyManager(key_manager.KeyManager):
             raise exception.KeyManagerError(reason=e)
         except (TypeError, ValueError) as e:
             raise exception.KeyManagerError(
-                reason='%s cannot be asked for: %s' % (op, e))
+                reason='the request %s cannot be written: %s' % (op, e))
         if 'error' in answer:
             raise errors.from_answer(
                 answer['error'], args.get('key_id'), context)
@@ -223,5 +223,5 @@ def _from_dict(fields):
     except (exception.CastellanException, AttributeError, KeyError, TypeError,
             ValueError):
         raise exception.KeyManagerError(
-            reason='the helper answered with an object that is none'
+            reason='the helper answered with a malformed object'
         ) from None

@@ -168,7 +168,7 @@ def test_options_in_a_circle(fake, name):
 def test_endless_answer(fake, mode, monkeypatch):
     monkeypatch.setattr(helper, '_MAX_ANSWER', 1 << 20)
     fake.plays('read()\nwhile True: print("x" * 65536, end="")')
-    fails(lambda: fake.manager(mode).get(None, ID), 'no end')
+    fails(lambda: fake.manager(mode).get(None, ID), 'too long')
 
 
 def test_another_id(fake, mode):

@@ -85,7 +85,7 @@ def released(manager):
     open(path, 'w').close()
     for waiting in calls:
         end = waiting.wait()
-        assert 'something else' in end, end
+        assert 'something other' in end, end
     os.unlink(path)
 
 
