@@ -1,6 +1,7 @@
 package kmip
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -98,6 +99,15 @@ func createAES() *Create {
 
 func rawKey(key ...byte) Object {
 	return Object{Type: SymmetricKeyObject, KeyBlock: KeyBlock{Format: Raw, Material: BytesMaterial(key), Algorithm: AES, Length: int32(8 * len(key))}}
+}
+
+// A Locate of everything has its Attributes from 2.0 on, though there are none (KMIP 2.1 section 6.1.28).
+func TestLocateOfAll(t *testing.T) {
+	for _, v := range Versions() {
+		msg, err := request(v, &Locate{}).Append(new(ttlv.Coder), nil)
+		require.NoError(t, err)
+		require.Equal(t, v >= V2_0, bytes.HasSuffix(msg, []byte{0x42, 0x01, 0x25, 1, 0, 0, 0, 0}), v)
+	}
 }
 
 func TestGoldens(t *testing.T) {

@@ -214,10 +214,11 @@ func (r *Locate) fields(c *ttlv.Coder) {
 	ttlv.Optional(c, ttlv.TagOffsetItems, &r.OffsetItems, (*ttlv.Coder).Int)
 	ttlv.Optional(c, ttlv.TagStorageStatusMask, &r.StorageStatusMask, (*ttlv.Coder).Int)
 	ttlv.Optional(c, ttlv.TagObjectGroupMember, &r.ObjectGroupMember, ttlv.Enum[uint32])
-	if is1(c) {
+	switch {
+	case is1(c):
 		r.Attributes.v1(c)
-	} else {
-		c.Struct(ttlv.TagAttributes, r.Attributes.v2) // even where there are none (KMIP 2.1 section 6.1.28)
+	case c.Present(ttlv.TagAttributes, true): // even where there are none (KMIP 2.1 section 6.1.28), but not with PyKMIP's client
+		c.Struct(ttlv.TagAttributes, r.Attributes.v2)
 	}
 }
 

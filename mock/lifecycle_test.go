@@ -212,20 +212,6 @@ func TestRevokeWantsAReasonThatFits(t *testing.T) {
 	do(t, c, &kmip.Revoke{UniqueIdentifier: id, Code: kmip.CessationOfOperation, Message: "done"})
 }
 
-// TestACompromiseHasADate: before 2.0 it must be told when a key was compromised.
-func TestACompromiseHasADate(t *testing.T) {
-	for _, v := range kmip.Versions() {
-		c := one(t, mock.Config{}, v)
-		undated := &kmip.Revoke{UniqueIdentifier: in(t, c, kmip.Active), Code: kmip.KeyCompromise}
-		if v >= kmip.V2_0 {
-			do(t, c, undated)
-			continue
-		}
-		refused(t, c, undated, kmip.InvalidField)
-		require.Equal(t, kmip.Active, stateOf(t, c, undated.UniqueIdentifier))
-	}
-}
-
 func TestAForgetfulServerForgets(t *testing.T) {
 	c := one(t, mock.Config{Forgetful: true}, kmip.V1_4)
 	id := do(t, c, createAES()).UniqueIdentifier

@@ -312,8 +312,6 @@ func (t *turn) revoke(p *kmip.Revoke) (kmip.Payload, error) {
 		return nil, refusal(kmip.InvalidField, "no revocation reason 0x%X", uint32(p.Code))
 	case p.Compromise.Type != 0 && !(compromise && isTime):
 		return nil, refusal(kmip.InvalidField, "a Compromise Occurrence Date belongs to a compromise, and is a date")
-	case p.Code == kmip.KeyCompromise && !isTime && t.version < kmip.V2_0: // from 2.0 on it need not be told
-		return nil, refusal(kmip.InvalidField, "a key compromise needs a Compromise Occurrence Date")
 	}
 	r := new(kmip.RevokeResponse)
 	err := t.store.with(t, p.UniqueIdentifier, func(o *object) error {
