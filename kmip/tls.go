@@ -169,6 +169,8 @@ func (t *TLS) explain(err error, agreed bool) error {
 // explainAlert says what to do about the server's own complaints (RFC 8446 section 6.2).
 func (t *TLS) explainAlert(err error, agreed bool) error {
 	switch {
+	case agreed && alerted(err, alertHandshakeFailure): // as some servers say it of a certificate
+		return &HandshakeError{certificateAdvice, err}
 	case !agreed && alerted(err, alertHandshakeFailure, alertInsufficientSecurity):
 		old := "its own named in tls_ciphers"
 		if t.MinVersion == tls.VersionTLS13 {
@@ -190,10 +192,12 @@ func (t *TLS) explainAlert(err error, agreed bool) error {
 // handshake.
 func explainRefusal(err error) error {
 	if alerted(err, certificateAlerts[:]...) {
-		return &HandshakeError{"the server does not accept the certificate in certfile", err}
+		return &HandshakeError{certificateAdvice, err}
 	}
 	return err
 }
+
+const certificateAdvice = "the server does not accept the certificate in certfile"
 
 // The alerts that say something to an operator (RFC 8446 section 6).
 const (
@@ -202,9 +206,9 @@ const (
 	alertUnrecognizedName     tls.AlertError = 112
 )
 
-// certificateAlerts are those by which a server refuses a client's certificate: handshake failure, where a cipher suite is
-// agreed on; bad, unsupported, revoked, expired or unknown certificate, unknown CA, access denied, certificate required.
-var certificateAlerts = [...]tls.AlertError{alertHandshakeFailure, 42, 43, 44, 45, 46, 48, 49, 116}
+// certificateAlerts are those by which a server refuses a client's certificate: bad, unsupported, revoked, expired or
+// unknown certificate, unknown CA, access denied, certificate required.
+var certificateAlerts = [...]tls.AlertError{42, 43, 44, 45, 46, 48, 49, 116}
 
 // alerted tells whether the server sent one of these alerts. crypto/tls has a type of its own for them, which it keeps
 // to itself, with the texts of [tls.AlertError].

@@ -189,6 +189,17 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
+// A handshake failure after the handshake is not about our certificate: what was sent before may have been carried out.
+func TestLateHandshakeFailure(t *testing.T) {
+	c := client(t, func(c *Config) { c.Hosts = []string{"kms.example:5696"} })
+	for alert, sent := range map[tls.AlertError]bool{alertHandshakeFailure: true, certificateAlerts[0]: false} {
+		c.fresh = true
+		var lost *TransportError
+		require.ErrorAs(t, c.lost(soon(t), &net.OpError{Op: "remote error", Err: alert}), &lost)
+		require.Equal(t, sent, lost.Sent, alert)
+	}
+}
+
 // OpenSSL says "handshake failure" where it has no suite of the only version offered.
 func TestSuitesOffered(t *testing.T) {
 	refused := &net.OpError{Op: "remote error", Err: alertHandshakeFailure}
