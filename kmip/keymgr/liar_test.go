@@ -1,6 +1,7 @@
 package keymgr_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"net"
@@ -184,6 +185,24 @@ func TestShortKey(t *testing.T) {
 		require.ErrorContains(t, err, says)
 		require.Equal(t, protocol.Internal, kind(err))
 	}
+}
+
+// TestRawPrivateKey has a key in no form of DER, that begins as if it were.
+func TestRawPrivateKey(t *testing.T) {
+	raw := append(secret.Bytes{0x30}, make([]byte, 31)...)
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		items := shows(m, asked, asked, "project-a")
+		for i := range items {
+			if got, ok := items[i].Payload.(*kmip.GetResponse); ok {
+				got.Object.Type, got.Object.KeyBlock.Algorithm = kmip.PrivateKeyObject, kmip.EC
+				got.Object.KeyBlock.Material = kmip.BytesMaterial(raw)
+			}
+		}
+		return items
+	})
+	o, err := m.GetKey(context.Background(), alice, &protocol.GetKey{KeyID: asked})
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(raw, o.Value))
 }
 
 // TestHalfAPair has a server give no identifier for one half. A request without one would be about the ID Placeholder, which

@@ -87,8 +87,11 @@ func (f *found) algorithm() (string, int) {
 	return a.String(), int(bits)
 }
 
-// checkClaims holds the length that a symmetric key gives itself against the one that the server gives it.
+// checkClaims holds the form and the length that a key gives itself against its value and the length that the server gives it.
 func (f *found) checkClaims() error {
+	if err := checkForm(&f.value.KeyBlock); err != nil {
+		return err
+	}
 	own, given := int(f.value.KeyBlock.Length), int(f.attributes.Int(ttlv.TagCryptographicLength))
 	algorithm, _ := f.algorithm()
 	if f.value.Type != kmip.SymmetricKeyObject || own == 0 || given == 0 || fits(algorithm, own, given) || fits(algorithm, given, own) {
@@ -145,6 +148,9 @@ func encodeKey(o *protocol.Object) (*kmip.Object, *spec, error) {
 	default:
 		s.usage = symmetricUsage(algorithm)
 	}
+	if err := checkForm(&object.KeyBlock); err != nil {
+		return nil, nil, invalid("args.object: %v", err)
+	}
 	return object, s, nil
 }
 
@@ -175,17 +181,21 @@ func publicFormat(der []byte) kmip.KeyFormatType {
 // given out. An asymmetric key is measured where its form is known.
 func checkLength(o *protocol.Object) error {
 	bits := measure(o)
-	switch {
-	case isAsymmetric(o.Type) && isBrokenDER(o.Value):
-		return errors.New("the key is not the DER that it begins as")
-	case bits == 0 && o.Type != protocol.SymmetricKey, fits(o.Algorithm, bits, o.BitLength):
+	if bits == 0 && o.Type != protocol.SymmetricKey || fits(o.Algorithm, bits, o.BitLength) {
 		return nil
 	}
 	return fmt.Errorf("the key has %d bits where %d are claimed", bits, o.BitLength)
 }
 
-func isAsymmetric(t protocol.ObjectType) bool {
-	return t == protocol.PublicKey || t == protocol.PrivateKey
+// checkForm refuses a key in a form of DER that is cut short. One that does not begin as DER is its owner's affair.
+func checkForm(k *kmip.KeyBlock) error {
+	switch k.Format {
+	case kmip.PKCS1, kmip.PKCS8, kmip.X509, kmip.ECPrivateKey:
+		if isBrokenDER(k.Material.Data) {
+			return errors.New("the key is not the DER that it begins as")
+		}
+	}
+	return nil
 }
 
 // measure is a key's length by its value, 0 where its form is not known and for what is no key.
