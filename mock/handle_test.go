@@ -56,7 +56,7 @@ func samples(t testing.TB, v kmip.Version) [][]byte {
 		kmip.OpModifyAttribute:  &kmip.ModifyAttribute{UniqueIdentifier: "1", Current: &name, Attribute: kmip.NameAttribute("o")},
 		kmip.OpDeleteAttribute:  &kmip.DeleteAttribute{UniqueIdentifier: "1", Name: kmip.AttributeName{Tag: ttlv.TagName}},
 		kmip.OpActivate:         &kmip.Activate{UniqueIdentifier: "1"},
-		kmip.OpRevoke:           &kmip.Revoke{UniqueIdentifier: "1", Code: kmip.CessationOfOperation},
+		kmip.OpRevoke:           &kmip.Revoke{UniqueIdentifier: "1", Code: kmip.KeyCompromise},
 		kmip.OpDestroy:          &kmip.Destroy{UniqueIdentifier: "1"},
 		kmip.OpQuery:            &kmip.Query{Functions: []kmip.QueryFunction{kmip.QueryOperations}},
 		kmip.OpDiscoverVersions: &kmip.DiscoverVersions{Versions: []kmip.Version{v}},

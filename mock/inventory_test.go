@@ -46,7 +46,7 @@ func TestInventory(t *testing.T) {
 	}
 	require.Contains(t, string(text), `"names": []`)
 
-	do(t, c, compromised(id))
+	do(t, c, &kmip.Revoke{UniqueIdentifier: id, Code: kmip.KeyCompromise})
 	do(t, c, &kmip.Destroy{UniqueIdentifier: id})
 	require.Len(t, read(), 1, "what is destroyed does not exist")
 }

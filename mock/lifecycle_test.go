@@ -19,26 +19,17 @@ func in(t *testing.T, c *kmip.Client, state kmip.State) string {
 		do(t, c, &kmip.Activate{UniqueIdentifier: id})
 	case kmip.Deactivated:
 		do(t, c, &kmip.Activate{UniqueIdentifier: id})
-		do(t, c, retired(id))
+		do(t, c, &kmip.Revoke{UniqueIdentifier: id, Code: kmip.CessationOfOperation})
 	case kmip.Compromised:
-		do(t, c, compromised(id))
+		do(t, c, &kmip.Revoke{UniqueIdentifier: id, Code: kmip.KeyCompromise})
 	case kmip.Destroyed:
 		do(t, c, &kmip.Destroy{UniqueIdentifier: id})
 	case kmip.DestroyedCompromised:
-		do(t, c, compromised(id))
+		do(t, c, &kmip.Revoke{UniqueIdentifier: id, Code: kmip.KeyCompromise})
 		do(t, c, &kmip.Destroy{UniqueIdentifier: id})
 	}
 	require.Equal(t, state, stateOf(t, c, id))
 	return id
-}
-
-// retired revokes an object that is not used any more, compromised one that somebody else may have.
-func retired(id string) *kmip.Revoke {
-	return &kmip.Revoke{UniqueIdentifier: id, Code: kmip.CessationOfOperation}
-}
-
-func compromised(id string) *kmip.Revoke {
-	return &kmip.Revoke{UniqueIdentifier: id, Code: kmip.KeyCompromise, Compromise: ttlv.TimeValue(time.Unix(6, 0))}
 }
 
 // TestLifeCycle is the table of section 3.22: what each operation makes of an object in each state.
@@ -53,9 +44,9 @@ func TestLifeCycle(t *testing.T) {
 		_, err := kmip.Do(t.Context(), c, &kmip.Activate{UniqueIdentifier: id})
 		return err
 	}
-	revoke := func(request func(id string) *kmip.Revoke) func(*testing.T, *kmip.Client, string) error {
+	revoke := func(code kmip.RevocationReasonCode) func(*testing.T, *kmip.Client, string) error {
 		return func(t *testing.T, c *kmip.Client, id string) error {
-			_, err := kmip.Do(t.Context(), c, request(id))
+			_, err := kmip.Do(t.Context(), c, &kmip.Revoke{UniqueIdentifier: id, Code: code})
 			return err
 		}
 	}
@@ -80,14 +71,14 @@ func TestLifeCycle(t *testing.T) {
 			kmip.Destroyed:            {gone, kmip.Destroyed},
 			kmip.DestroyedCompromised: {gone, kmip.DestroyedCompromised},
 		}},
-		{"Revoke, cessation", revoke(retired), map[kmip.State]after{
+		{"Revoke, cessation", revoke(kmip.CessationOfOperation), map[kmip.State]after{
 			kmip.PreActive:   {kmip.IllegalOperation, kmip.PreActive},
 			kmip.Active:      {success, kmip.Deactivated},
 			kmip.Deactivated: {kmip.IllegalOperation, kmip.Deactivated},
 			kmip.Compromised: {kmip.IllegalOperation, kmip.Compromised},
 			kmip.Destroyed:   {gone, kmip.Destroyed},
 		}},
-		{"Revoke, compromise", revoke(compromised), map[kmip.State]after{
+		{"Revoke, compromise", revoke(kmip.KeyCompromise), map[kmip.State]after{
 			kmip.PreActive:   {success, kmip.Compromised},
 			kmip.Active:      {success, kmip.Compromised},
 			kmip.Deactivated: {success, kmip.Compromised},
@@ -132,7 +123,7 @@ func TestLifeCycle(t *testing.T) {
 func TestDatesOfTheLifeCycle(t *testing.T) {
 	c := one(t, mock.Config{}, kmip.V1_4)
 	id := in(t, c, kmip.Deactivated)
-	do(t, c, compromised(id))
+	do(t, c, &kmip.Revoke{UniqueIdentifier: id, Code: kmip.KeyCompromise, Compromise: ttlv.TimeValue(time.Unix(6, 0))})
 	do(t, c, &kmip.Destroy{UniqueIdentifier: id})
 	all := attributesOf(t, c, id)
 	for _, tag := range []ttlv.Tag{
@@ -196,7 +187,7 @@ func TestAnOpaqueObjectHasNoState(t *testing.T) {
 	c := one(t, mock.Config{}, kmip.V1_4)
 	id := do(t, c, &kmip.Register{Object: kmip.Object{Type: kmip.OpaqueObject, OpaqueDataType: kmip.OpaqueData, Data: []byte("x")}}).UniqueIdentifier
 	refused(t, c, &kmip.Activate{UniqueIdentifier: id}, kmip.IllegalOperation)
-	refused(t, c, compromised(id), kmip.IllegalOperation)
+	refused(t, c, &kmip.Revoke{UniqueIdentifier: id, Code: kmip.KeyCompromise}, kmip.IllegalOperation)
 	require.Empty(t, attributesOf(t, c, id, ttlv.TagState))
 	do(t, c, &kmip.Destroy{UniqueIdentifier: id})
 }
@@ -232,7 +223,7 @@ func TestOwnership(t *testing.T) {
 	refused(t, other, &kmip.ModifyAttribute{UniqueIdentifier: id, Attribute: kmip.NameAttribute("x")}, denied)
 	refused(t, other, &kmip.DeleteAttribute{UniqueIdentifier: id, Name: kmip.AttributeName{Tag: ttlv.TagName}}, denied)
 	refused(t, other, &kmip.Activate{UniqueIdentifier: id}, denied)
-	refused(t, other, compromised(id), denied)
+	refused(t, other, &kmip.Revoke{UniqueIdentifier: id, Code: kmip.KeyCompromise}, denied)
 	refused(t, other, &kmip.Destroy{UniqueIdentifier: id}, denied)
 	refused(t, other, createAES(kmip.NameAttribute("mine")), kmip.InvalidField)
 	require.Empty(t, do(t, other, &kmip.Locate{}).UniqueIdentifiers)

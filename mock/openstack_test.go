@@ -151,7 +151,7 @@ func requests(id string) []kmip.RequestItem {
 		item("", &kmip.ModifyAttribute{UniqueIdentifier: id, Current: &application, Attribute: kmip.ApplicationAttribute("x", "z")}),
 		item("", &kmip.DeleteAttribute{UniqueIdentifier: id, Name: application.AttributeName, Current: &application}),
 		item("", &kmip.Activate{UniqueIdentifier: id}),
-		item("", compromised(id)),
+		item("", &kmip.Revoke{UniqueIdentifier: id, Code: kmip.KeyCompromise}),
 		item("", &kmip.Destroy{UniqueIdentifier: id}),
 	}
 }

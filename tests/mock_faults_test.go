@@ -150,7 +150,7 @@ func everyRequest() (list []kmip.RequestItem) {
 		&kmip.ModifyAttribute{UniqueIdentifier: none, Attribute: kmip.NameAttribute("n")},
 		&kmip.DeleteAttribute{UniqueIdentifier: none, Name: kmip.AttributeName{Tag: ttlv.TagName}},
 		&kmip.Activate{UniqueIdentifier: none},
-		&kmip.Revoke{UniqueIdentifier: none, Code: kmip.CessationOfOperation},
+		&kmip.Revoke{UniqueIdentifier: none, Code: kmip.KeyCompromise},
 		&kmip.Destroy{UniqueIdentifier: none},
 		&kmip.Query{Functions: []kmip.QueryFunction{kmip.QueryOperations}},
 		&kmip.DiscoverVersions{},
