@@ -202,7 +202,7 @@ class _Helper(object):
 
     def __init__(self, command, request):
         self.used = self.closed = False
-        self.process = os.getpid()
+        self.owner = os.getpid()
         try:
             with _starting.turn(request):
                 _give_way()
@@ -410,7 +410,7 @@ def _leave_to_the_parent():
     _starting = _Turns(1)
     for helper in list(_running):
         # Another thread may have been here before, and run one already.
-        if helper.process != process:
+        if helper.owner != process:
             _running.discard(helper)
             helper.disown()
     _process = process

@@ -196,8 +196,9 @@ def _absolute(path):
     """The path that oslo.config itself made of this one to read it."""
     try:
         return os.path.abspath(os.path.expanduser(path))
-    except FileNotFoundError:
-        # There is no current directory any more. The helper will say so.
+    except OSError:
+        # There is no current directory any more, or no way to it. The helper
+        # will say so.
         return path
 
 

@@ -433,9 +433,8 @@ def test_first_come_first_served(fake, monkeypatch):
     assert fake.log() == [str(n) for n in range(20)]
 
 
-def test_start_waits_no_longer_than_its_deadline(fake, mode, monkeypatch):
-    fake.plays(OBEY)
-    manager = fake.manager(mode)
+def held_start(manager, monkeypatch):
+    """A thread that starts a helper, and what lets it go on."""
     starting, going_on = threading.Event(), threading.Event()
 
     def give_way():
@@ -443,9 +442,16 @@ def test_start_waits_no_longer_than_its_deadline(fake, mode, monkeypatch):
         going_on.wait(30)
 
     monkeypatch.setattr(helper, '_give_way', give_way)
-    first = threading.Thread(target=lambda: manager.get(None, ID))
-    first.start()
+    thread = threading.Thread(target=lambda: manager.get(None, ID))
+    thread.start()
     starting.wait(30)
+    return thread, going_on
+
+
+def test_start_waits_no_longer_than_its_deadline(fake, mode, monkeypatch):
+    fake.plays(OBEY)
+    manager = fake.manager(mode)
+    first, going_on = held_start(manager, monkeypatch)
     later = threading.Timer(3, going_on.set)
     later.start()
     manager.conf.set_override('timeout', 0.3, 'kmip')
@@ -504,16 +510,7 @@ def test_unknown_fork_while_a_helper_is_started(fake, mode, monkeypatch):
     """Nobody gives back the turn of a thread that is not in the fork."""
     fake.plays(OBEY)
     manager = fake.manager(mode, timeout=5)
-    starting, going_on = threading.Event(), threading.Event()
-
-    def give_way():
-        starting.set()
-        going_on.wait(30)
-
-    monkeypatch.setattr(helper, '_give_way', give_way)
-    first = threading.Thread(target=lambda: manager.get(None, ID))
-    first.start()
-    starting.wait(30)
+    first, going_on = held_start(manager, monkeypatch)
     pid = ctypes.PyDLL(None).fork()
     if not pid:
         status = 1
