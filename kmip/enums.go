@@ -91,18 +91,24 @@ const (
 	TransparentSymmetricKey KeyFormatType = 7
 )
 
+// KeyCompressionType is how the material of a public key is shortened (section 9.1.3.2.2).
+type KeyCompressionType uint32
+
+// UncompressedECPublicKey is the one type that shortens nothing.
+const UncompressedECPublicKey KeyCompressionType = 1
+
 // UsageMask is the Cryptographic Usage Mask, a set of bits (section 9.1.3.3.1).
 type UsageMask int32
 
 // The uses in use.
 const (
-	UsageSign      UsageMask = 0x001
-	UsageVerify    UsageMask = 0x002
-	UsageEncrypt   UsageMask = 0x004
-	UsageDecrypt   UsageMask = 0x008
-	UsageMACCreate UsageMask = 0x080
-	UsageMACVerify UsageMask = 0x100
-	UsageDeriveKey UsageMask = 0x200
+	UsageSign        UsageMask = 0x001
+	UsageVerify      UsageMask = 0x002
+	UsageEncrypt     UsageMask = 0x004
+	UsageDecrypt     UsageMask = 0x008
+	UsageMACGenerate UsageMask = 0x080
+	UsageMACVerify   UsageMask = 0x100
+	UsageDeriveKey   UsageMask = 0x200
 )
 
 // NameType is the type of a Name (section 9.1.3.2.11).
@@ -160,7 +166,7 @@ const (
 // CryptographicAlgorithm is an algorithm (section 9.1.3.2.13).
 type CryptographicAlgorithm uint32
 
-// The algorithms of KMIP 1.0 to 2.1.
+// The algorithms that have a name here. Any other is known by its number.
 const (
 	DES              CryptographicAlgorithm = 0x01
 	TripleDES        CryptographicAlgorithm = 0x02

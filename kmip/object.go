@@ -65,7 +65,7 @@ func (o *Object) Bytes() (secret.Bytes, error) {
 // KeyBlock carries a key (section 2.1.3). Algorithm and Length (in bits) are 0 where the server leaves them out.
 type KeyBlock struct {
 	Format      KeyFormatType
-	Compression uint32
+	Compression KeyCompressionType
 	Material    ttlv.Value   // a Byte String, or the structure of a transparent key
 	Attributes  Attributes   // of the key, within its value
 	Wrapped     secret.Bytes // an encrypted key value, in place of Material
@@ -76,7 +76,7 @@ type KeyBlock struct {
 
 func (k *KeyBlock) fields(c *ttlv.Coder) {
 	ttlv.Enum(c, ttlv.TagKeyFormatType, &k.Format)
-	ttlv.Optional(c, ttlv.TagKeyCompressionType, &k.Compression, ttlv.Enum[uint32])
+	ttlv.Optional(c, ttlv.TagKeyCompressionType, &k.Compression, ttlv.Enum[KeyCompressionType])
 	if c.Present(ttlv.TagKeyValue, k.Material.Type != 0 || k.Wrapped != nil) {
 		k.keyValue(c)
 	}
@@ -99,6 +99,9 @@ func (k *KeyBlock) keyValue(c *ttlv.Coder) {
 	})
 }
 
+// IsCompressed reports whether the material is shorter than its format says.
+func (k *KeyBlock) IsCompressed() bool { return k.Compression > UncompressedECPublicKey }
+
 // BytesMaterial is key material that is a plain Byte String.
 func BytesMaterial(key secret.Bytes) ttlv.Value {
 	return ttlv.Value{Type: ttlv.TypeByteString, Data: key}
@@ -108,8 +111,8 @@ func (k *KeyBlock) bytes() (secret.Bytes, error) {
 	switch {
 	case k.Wrapped != nil || k.Wrapping.Type != 0:
 		return nil, errors.New("kmip: the server returned the key wrapped")
-	case k.Compression > 1: // 1 is Extended Public Key Type Uncompressed
-		return nil, fmt.Errorf("kmip: key compression type 0x%X", k.Compression)
+	case k.IsCompressed():
+		return nil, fmt.Errorf("kmip: key compression type 0x%X", uint32(k.Compression))
 	case k.Material.Type == ttlv.TypeByteString:
 		return k.Material.Data, nil
 	case k.Format == TransparentSymmetricKey:

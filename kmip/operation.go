@@ -238,7 +238,7 @@ type Get struct {
 	UniqueIdentifier string
 	Format           KeyFormatType // 0 for the server's own
 	WrapType         uint32
-	Compression      uint32
+	Compression      KeyCompressionType
 	Wrapping         ttlv.Value // Key Wrapping Specification
 }
 
@@ -249,7 +249,7 @@ func (r *Get) fields(c *ttlv.Coder) {
 	identifier(c, &r.UniqueIdentifier)
 	ttlv.Optional(c, ttlv.TagKeyFormatType, &r.Format, ttlv.Enum[KeyFormatType])
 	ttlv.Optional(c, ttlv.TagKeyWrapType, &r.WrapType, ttlv.Enum[uint32])
-	ttlv.Optional(c, ttlv.TagKeyCompressionType, &r.Compression, ttlv.Enum[uint32])
+	ttlv.Optional(c, ttlv.TagKeyCompressionType, &r.Compression, ttlv.Enum[KeyCompressionType])
 	if c.Present(ttlv.TagKeyWrappingSpecification, r.Wrapping.Type != 0) {
 		c.Value(ttlv.TagKeyWrappingSpecification, &r.Wrapping)
 	}

@@ -2,6 +2,7 @@ package kmip
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -78,6 +79,11 @@ const (
 	PKCS11CodecError                    ResultReason = 0x45
 	PKCS11InvalidFunction               ResultReason = 0x46
 	PKCS11InvalidInterface              ResultReason = 0x47
+	PrivateProtectionStorageUnavailable ResultReason = 0x48
+	PublicProtectionStorageUnavailable  ResultReason = 0x49
+	UnknownObjectGroup                  ResultReason = 0x4A
+	ConstraintViolation                 ResultReason = 0x4B
+	DuplicateProcessRequest             ResultReason = 0x4C
 	GeneralFailure                      ResultReason = 0x100
 )
 
@@ -149,6 +155,11 @@ var reasonNames = [...]string{
 	PKCS11CodecError:                    "PKCS11CodecError",
 	PKCS11InvalidFunction:               "PKCS11InvalidFunction",
 	PKCS11InvalidInterface:              "PKCS11InvalidInterface",
+	PrivateProtectionStorageUnavailable: "PrivateProtectionStorageUnavailable",
+	PublicProtectionStorageUnavailable:  "PublicProtectionStorageUnavailable",
+	UnknownObjectGroup:                  "UnknownObjectGroup",
+	ConstraintViolation:                 "ConstraintViolation",
+	DuplicateProcessRequest:             "DuplicateProcessRequest",
 }
 
 // String is the reason's name without spaces, as in "ItemNotFound", or its number in hexadecimal.
@@ -164,15 +175,15 @@ func (r ResultReason) String() string {
 
 func (r ResultReason) Error() string { return "kmip: " + r.String() }
 
-// ParseResultReason finds a reason by its name.
+// ParseResultReason finds a reason by its name. A reason without a name has none to be found by.
 func ParseResultReason(name string) (ResultReason, error) {
-	for r := ResultReason(1); r <= GeneralFailure; r++ {
+	if r := slices.Index(reasonNames[:], name); r >= 0 && name != "" {
+		return ResultReason(r), nil
+	}
+	for _, r := range []ResultReason{GeneralFailure, IdentityUnavailable} {
 		if r.String() == name {
 			return r, nil
 		}
-	}
-	if name == IdentityUnavailable.String() {
-		return IdentityUnavailable, nil
 	}
 	return 0, fmt.Errorf("kmip: no result reason %q", name)
 }

@@ -17,7 +17,8 @@ func TestResultReasons(t *testing.T) {
 		"ItemNotFound": 0x01, "InvalidMessage": 0x04, "PermissionDenied": 0x0C, "KeyFormatTypeNotSupported": 0x10,
 		"KeyValueNotPresent": 0x13, "AttestationFailed": 0x15, "NotExtractable": 0x17, "ObjectAlreadyExists": 0x18,
 		"InvalidTicket": 0x19, "ReadOnlyAttribute": 0x1D, "AttributeInstanceNotFound": 0x20, "ObjectDestroyed": 0x36,
-		"UnsupportedProtocolVersion": 0x3F, "PKCS11InvalidInterface": 0x47, "GeneralFailure": 0x100,
+		"UnsupportedProtocolVersion": 0x3F, "PKCS11InvalidInterface": 0x47, "UnknownObjectGroup": 0x4A,
+		"DuplicateProcessRequest": 0x4C, "GeneralFailure": 0x100, "IdentityUnavailable": IdentityUnavailable,
 	} {
 		require.Equal(t, name, reason.String())
 		require.EqualError(t, reason, "kmip: "+name)
@@ -25,19 +26,24 @@ func TestResultReasons(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, reason, parsed)
 	}
-	_, err := ParseResultReason("0x00000027")
-	require.NoError(t, err, "a number without a name is one")
-	_, err = ParseResultReason("NoSuchReason")
-	require.EqualError(t, err, `kmip: no result reason "NoSuchReason"`)
+	for _, name := range []string{"", "0x00000027", "NoSuchReason"} {
+		_, err := ParseResultReason(name)
+		require.EqualError(t, err, fmt.Sprintf("kmip: no result reason %q", name))
+	}
 }
 
 func TestReasonNamesAreUnique(t *testing.T) {
-	for r := ResultReason(0); r <= GeneralFailure+1; r++ {
-		parsed, err := ParseResultReason(r.String())
-		if err == nil {
-			require.Equal(t, r, parsed)
+	named := 0
+	for r, name := range reasonNames {
+		if name == "" {
+			continue
 		}
+		named++
+		parsed, err := ParseResultReason(name)
+		require.NoError(t, err)
+		require.EqualValues(t, r, parsed)
 	}
+	require.Greater(t, named, 60)
 }
 
 func TestResultErrors(t *testing.T) {

@@ -36,7 +36,7 @@ func (l *attributes) checkBlock(o *kmip.Object, v kmip.Version) error {
 	switch {
 	case k.Wrapped != nil || k.Wrapping.Type != 0:
 		return refusal(kmip.FeatureNotSupported, "wrapped keys are not stored here")
-	case k.Compression > 1: // 1 is Extended Public Key Type Uncompressed
+	case k.IsCompressed():
 		return refusal(kmip.KeyCompressionTypeNotSupported, "compressed keys are not stored here")
 	case len(k.Attributes) > 0:
 		return refusal(kmip.FeatureNotSupported, "attributes within a key value are not stored here")

@@ -89,8 +89,8 @@ func retired(id string) *kmip.Revoke {
 	return &kmip.Revoke{UniqueIdentifier: id, Code: kmip.CessationOfOperation}
 }
 
-// compromised revokes an object as compromised, which has to say since when (section 4.20). As nobody knows that, it is the
-// object's Initial Date (section 3.29), or a time that is past by any server's clock.
+// compromised revokes an object as compromised, which has to say since when (section 4.20). Where nobody knows, that is its
+// Initial Date (section 3.29), and where the server shows none, a time that is past by any clock.
 func compromised(id string, known kmip.Attributes) *kmip.Revoke {
 	since, ok := known.Time(ttlv.TagInitialDate)
 	if !ok {

@@ -106,6 +106,7 @@ func lostError(err *kmip.TransportError) *protocol.Error {
 	return e
 }
 
+// kindOf is the kind of a refusal. A reason that is not here is a fault of the server's, or of what it was sent.
 func kindOf(reason kmip.ResultReason) protocol.Kind {
 	switch reason {
 	case kmip.ItemNotFound, kmip.ObjectNotFound, kmip.ObjectDestroyed:
@@ -114,15 +115,18 @@ func kindOf(reason kmip.ResultReason) protocol.Kind {
 		kmip.AttestationFailed, kmip.Sensitive, kmip.NotExtractable, kmip.BadPassword, kmip.InvalidTicket:
 		return protocol.Forbidden
 	case kmip.InvalidField, kmip.MissingData, kmip.InvalidAttribute, kmip.InvalidAttributeValue, kmip.NumericRange,
-		kmip.InvalidDataType, kmip.BadCryptographicParameters, kmip.IllegalOperation, kmip.IncompatibleCryptographicUsageMask:
+		kmip.InvalidDataType, kmip.BadCryptographicParameters, kmip.IllegalOperation, kmip.IncompatibleCryptographicUsageMask,
+		kmip.IllegalObjectType, kmip.InvalidObjectType, kmip.WrongKeyLifecycleState, kmip.NonUniqueNameAttribute,
+		kmip.ConstraintViolation:
 		return protocol.InvalidRequest
-	case kmip.UnsupportedProtocolVersion:
+	case kmip.UnsupportedProtocolVersion, kmip.UnknownObjectGroup:
 		return protocol.Config
 	case kmip.OperationNotSupported, kmip.FeatureNotSupported, kmip.InvalidMessage, kmip.KeyFormatTypeNotSupported,
 		kmip.KeyCompressionTypeNotSupported, kmip.ApplicationNamespaceNotSupported, kmip.UnsupportedAttribute,
-		kmip.UnsupportedCryptographicParameters, kmip.ResponseTooLarge:
+		kmip.UnsupportedCryptographicParameters, kmip.ResponseTooLarge, kmip.ProtectionStorageUnavailable,
+		kmip.PrivateProtectionStorageUnavailable, kmip.PublicProtectionStorageUnavailable:
 		return protocol.Unsupported
-	case kmip.ServerLimitExceeded, kmip.ProtectionStorageUnavailable, kmip.IdentityUnavailable:
+	case kmip.ServerLimitExceeded, kmip.IdentityUnavailable:
 		return protocol.Unavailable
 	}
 	return protocol.Internal

@@ -164,7 +164,7 @@ func symmetricObject(s *spec, key secret.Bytes) *kmip.Object {
 func symmetricUsage(a kmip.CryptographicAlgorithm) kmip.UsageMask {
 	switch a {
 	case kmip.HMACMD5, kmip.HMACSHA1, kmip.HMACSHA224, kmip.HMACSHA256, kmip.HMACSHA384, kmip.HMACSHA512:
-		return kmip.UsageMACCreate | kmip.UsageMACVerify
+		return kmip.UsageMACGenerate | kmip.UsageMACVerify
 	}
 	return kmip.UsageEncrypt | kmip.UsageDecrypt
 }
