@@ -266,7 +266,7 @@ func (b *Batch) deliver(m *ResponseMessage, server, placeholder string) string {
 			b.items[i].deliver(nil, &BadResponseError{Server: server, Err: err, MaybeExecuted: !answer.Operation.SafeToRepeat()})
 			continue
 		}
-		placeholder = leads(answer.Payload, placeholder)
+		placeholder = placeholderAfter(answer.Payload, placeholder)
 		b.items[i].deliver(answer.Payload, nil)
 	}
 	return placeholder
@@ -274,7 +274,7 @@ func (b *Batch) deliver(m *ResponseMessage, server, placeholder string) string {
 
 // verify holds an answer's object against the one asked about. What was made must have an identifier.
 func (i *item) verify(answer Payload, placeholder string) error {
-	if !i.operation.SafeToRepeat() && leads(answer, "another's") == "" {
+	if id, makes := made(answer); makes && id == "" {
 		return fmt.Errorf("%v gave no identifier", i.operation)
 	}
 	target, ok := i.payload.(about)
@@ -291,23 +291,34 @@ func (i *item) verify(answer Payload, placeholder string) error {
 	return nil
 }
 
-// leads is the ID Placeholder after an answer: the object made, or the only one found.
-func leads(answer Payload, before string) string {
+// placeholderAfter is the ID Placeholder after an answer: the object made, the only one found, or else what it was before.
+func placeholderAfter(answer Payload, before string) string {
+	if id, makes := made(answer); makes {
+		return id
+	}
+	located, ok := answer.(*LocateResponse)
+	switch {
+	case !ok:
+		return before
+	case len(located.UniqueIdentifiers) == 1:
+		return located.UniqueIdentifiers[0]
+	}
+	return ""
+}
+
+// made is the identifier of the object that an answer says was made; makes is false for operations that make none. Half a
+// pair counts as no identifier: a request about the other half would be about somebody else's object.
+func made(answer Payload) (id string, makes bool) {
 	switch r := answer.(type) {
 	case *CreateResponse:
-		return r.UniqueIdentifier
+		return r.UniqueIdentifier, true
 	case *RegisterResponse:
-		return r.UniqueIdentifier
+		return r.UniqueIdentifier, true
 	case *CreateKeyPairResponse:
-		if r.Public == "" { // half a pair: a request about the other half would be about somebody's object
-			return ""
+		if r.Public == "" {
+			return "", true
 		}
-		return r.Private
-	case *LocateResponse:
-		if len(r.UniqueIdentifiers) == 1 {
-			return r.UniqueIdentifiers[0]
-		}
-		return ""
+		return r.Private, true
 	}
-	return before
+	return "", false
 }

@@ -231,8 +231,14 @@ func (c *Client) exchange(ctx context.Context, b *Batch, v Version) (*ResponseMe
 	}
 	c.fresh = false
 	c.replies = append(c.replies, reply)
+	return c.decode(b, reply)
+}
+
+// decode is the response in a reply, which must fit the batch.
+func (c *Client) decode(b *Batch, reply []byte) (*ResponseMessage, error) {
 	response := new(ResponseMessage)
-	if err = response.Decode(&c.coder, reply); err == nil {
+	err := response.Decode(&c.coder, reply)
+	if err == nil {
 		err = b.check(response)
 	}
 	if err != nil {

@@ -77,6 +77,9 @@ var stateNames = [...]string{
 
 func (s State) String() string { return name(stateNames[:], uint32(s)) }
 
+// IsDestroyed reports whether only the object's attributes are left.
+func (s State) IsDestroyed() bool { return s == Destroyed || s == DestroyedCompromised }
+
 // KeyFormatType is the form of key material (section 9.1.3.2.3).
 type KeyFormatType uint32
 

@@ -38,6 +38,7 @@ func (c *Client) anywhere(ctx context.Context, b *Batch, try func(context.Contex
 			return nil, err
 		}
 		if err == nil {
+			c.noteChanges(b, response)
 			if err = c.refusedChange(b, response, refusal != nil); err == nil {
 				c.report(failed...)
 				return response, nil
@@ -72,31 +73,33 @@ func (c *Client) share(ctx context.Context, b *Batch, left int, try func(context
 	return try(ctx)
 }
 
-// refusedChange is the error of a response by which a read-only node refuses a batch: nothing that would have changed
-// something was done, and that for reasons that speak of what may be done here, and not of the request (KMIP 2.1 section
-// 11.46: "Client is not allowed to perform the specified operation", "The operation requested by the request message is not
-// supported by the server"). Another host may be asked then, whatever the reason was. A server that has carried out a
-// change is no such node, and its refusals are final. So is any other reason, but that a host does not know the object where
-// one before it did.
-func (c *Client) refusedChange(b *Batch, response *ResponseMessage, before bool) (refused error) {
-	if len(c.config.Hosts) < 2 || b.safe() || b.mayGoSingly(response) {
+// noteChanges remembers a server that has carried out a change.
+func (c *Client) noteChanges(b *Batch, response *ResponseMessage) {
+	for i := range response.Items {
+		if response.Items[i].Status == StatusSuccess && !b.items[i].operation.SafeToRepeat() {
+			c.writes = true
+		}
+	}
+}
+
+// refusedChange is the error of a response by which a read-only node refuses a batch: nothing was changed, for a reason that
+// is about what this server does and not about the request (KMIP 2.1 section 11.46: "Client is not allowed to perform the
+// specified operation", "The operation requested by the request message is not supported by the server"). Another host may
+// be asked then. A server that has carried out a change is no such node, and its refusals are final. So is any other
+// reason, except that this host does not know the object, after another one refused to change it.
+func (c *Client) refusedChange(b *Batch, response *ResponseMessage, after bool) (refused error) {
+	if c.writes || len(c.config.Hosts) < 2 || b.safe() || b.mayGoSingly(response) {
 		return nil
 	}
-	final := false
 	for i := range response.Items {
 		item := &response.Items[i]
 		switch {
 		case b.items[i].operation.SafeToRepeat():
-		case item.Status == StatusSuccess:
-			c.writes = true
-		case item.Reason == PermissionDenied, item.Reason == OperationNotSupported, item.Reason == ItemNotFound && before:
+		case item.Reason == PermissionDenied, item.Reason == OperationNotSupported, item.Reason == ItemNotFound && after:
 			refused = item.err()
 		default:
-			final = true
+			return nil
 		}
-	}
-	if final || c.writes {
-		return nil
 	}
 	return refused
 }

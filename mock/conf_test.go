@@ -1,6 +1,8 @@
 package mock_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -92,9 +94,32 @@ func TestConfIsKept(t *testing.T) {
 	}
 }
 
+// TestPKIWithItsKey has its CA made again, for which everything is good that was issued before.
+func TestPKIWithItsKey(t *testing.T) {
+	dir := t.TempDir()
+	before, err := mock.OpenPKI(dir)
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(filepath.Join(dir, "ca.pem")))
+	after, err := mock.OpenPKI(dir)
+	require.NoError(t, err)
+	for _, cert := range []tls.Certificate{before.Server, before.Client, before.Other} {
+		_, err := cert.Leaf.Verify(x509.VerifyOptions{Roots: after.Roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+		require.NoError(t, err)
+	}
+	require.Equal(t, before.Server.Certificate, after.Server.Certificate)
+
+	require.NoError(t, os.Remove(filepath.Join(dir, "ca.pem")))
+	for _, text := range []string{"", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "ca-key.pem"), []byte(text), 0o600))
+		_, err = mock.OpenPKI(dir)
+		require.ErrorContains(t, err, "no key in "+filepath.Join(dir, "ca-key.pem"))
+		require.NoFileExists(t, filepath.Join(dir, "ca.pem"))
+	}
+}
+
 // TestPKIWithoutItsCA is refused, and left as it is.
 func TestPKIWithoutItsCA(t *testing.T) {
-	for _, also := range [][]string{{"ca.pem"}, {"ca.pem", "ca-key.pem"}, {"ca.pem", "ca-key.pem", "client.pem", "client-key.pem"}} {
+	for _, also := range [][]string{{"ca.pem", "ca-key.pem"}, {"ca.pem", "ca-key.pem", "client.pem", "client-key.pem"}} {
 		dir := t.TempDir()
 		_, err := mock.OpenPKI(dir)
 		require.NoError(t, err)
@@ -102,7 +127,7 @@ func TestPKIWithoutItsCA(t *testing.T) {
 			require.NoError(t, os.Remove(filepath.Join(dir, name)))
 		}
 		_, err = mock.OpenPKI(dir)
-		require.ErrorContains(t, err, "ca.pem is missing in "+dir)
+		require.ErrorContains(t, err, "ca.pem and its key are missing in "+dir)
 		require.NoFileExists(t, filepath.Join(dir, "ca.pem"))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 
 	"kmip-keymgr/keystone"
 	"kmip-keymgr/kmip"
@@ -115,7 +116,7 @@ func deedOf(o kmip.Operation) deed {
 // policies of Debian 12 say of secrets (barbican/common/policies, the old defaults and the new together), and beside them a
 // service's own identity does in its own project what a creator does. No role permits anything in another project.
 func mayDo(role string, d deed) bool {
-	switch role {
+	switch strings.ToLower(role) { // as oslo.policy compares them
 	case "admin", "member", "creator", "service":
 		return true
 	case "observer":

@@ -242,7 +242,7 @@ func TestRoles(t *testing.T) {
 	for roles, may := range map[string][]kmip.Operation{
 		"admin": kmip.Operations(), "member": kmip.Operations(), "creator": kmip.Operations(), "service": kmip.Operations(),
 		"observer": reads, "audit": knows, "key-manager:service-admin": knows,
-		"reader": knows[:2], "Member": knows[:2], "reader,audit": knows, "audit,observer": reads, "reader,member": kmip.Operations(),
+		"reader": knows[:2], "Member": kmip.Operations(), "reader,audit": knows, "audit,observer": reads, "reader,member": kmip.Operations(),
 	} {
 		id := do(t, owner, createAES()).UniqueIdentifier
 		c := as(kmip.V1_4, kmip.RequestContext{AuthToken: token("u", "a", roles)})

@@ -1,6 +1,7 @@
 package mock
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -31,7 +32,7 @@ const validity = 10 * 365 * 24 * time.Hour
 
 // NewPKI makes a PKI in memory.
 func NewPKI() (*PKI, error) {
-	ca, err := newAuthority()
+	ca, err := issue(tls.Certificate{}, authorityTemplate())
 	if err != nil {
 		return nil, err
 	}
@@ -67,12 +68,11 @@ func clientTemplate(name string) x509.Certificate {
 	return x509.Certificate{Subject: pkix.Name{CommonName: name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 }
 
-// newAuthority makes a self-signed CA.
-func newAuthority() (tls.Certificate, error) {
-	return issue(tls.Certificate{}, x509.Certificate{
+func authorityTemplate() x509.Certificate {
+	return x509.Certificate{
 		Subject: pkix.Name{CommonName: "kmip-mock CA"}, IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-	})
+	}
 }
 
 // issue makes a key and a certificate for it; without a CA it signs itself.
@@ -81,6 +81,11 @@ func issue(ca tls.Certificate, template x509.Certificate) (tls.Certificate, erro
 	if err != nil {
 		return tls.Certificate{}, err
 	}
+	return certify(ca, template, key)
+}
+
+// certify makes a certificate for a key; without a CA it signs itself.
+func certify(ca tls.Certificate, template x509.Certificate, key crypto.Signer) (_ tls.Certificate, err error) {
 	if template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127)); err != nil {
 		return tls.Certificate{}, err
 	}
@@ -100,8 +105,8 @@ func issue(ca tls.Certificate, template x509.Certificate) (tls.Certificate, erro
 }
 
 // OpenPKI reads a PKI from a directory, after making what is missing there. The CA's key stays in ca-key.pem, so that
-// what goes missing later can be made again; where only that is missing, nothing can be added. A CA that is missing is made
-// where there is nothing yet: another one beside certificates that it did not issue would serve nobody.
+// what goes missing later can be made again; where only that is missing, nothing can be added. Where both the CA and its key
+// are missing they are made only if there is nothing else: beside certificates that it did not issue, a CA would serve nobody.
 func OpenPKI(dir string) (*PKI, error) {
 	dir, err := filepath.Abs(dir)
 	if err == nil {
@@ -128,10 +133,7 @@ func (p *PKI) file(name string) string { return filepath.Join(p.dir, name) }
 // authority reads the CA, or makes it. Without its key it has certificates but cannot issue.
 func (p *PKI) authority() (ca tls.Certificate, err error) {
 	if missing(p.file("ca.pem")) {
-		if ca, err = newAuthority(); err == nil {
-			err = p.orphaned()
-		}
-		if err == nil {
+		if ca, err = p.newAuthority(); err == nil {
 			err = p.save("ca", ca)
 		}
 		if err != nil {
@@ -151,16 +153,36 @@ func (p *PKI) authority() (ca tls.Certificate, err error) {
 	return p.pair("ca")
 }
 
+// newAuthority makes the CA, for its key if that is there, so that what it has issued stays good.
+func (p *PKI) newAuthority() (ca tls.Certificate, err error) {
+	if missing(p.file("ca-key.pem")) {
+		if err := p.orphaned(); err != nil {
+			return ca, err
+		}
+		return issue(tls.Certificate{}, authorityTemplate())
+	}
+	text, err := os.ReadFile(p.file("ca-key.pem"))
+	if err != nil {
+		return ca, err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return ca, fmt.Errorf("mock: no key in %s", p.file("ca-key.pem"))
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return ca, fmt.Errorf("mock: no key in %s: %v", p.file("ca-key.pem"), err)
+	}
+	return certify(tls.Certificate{}, authorityTemplate(), signer)
+}
+
 // orphaned tells of what is there of a PKI without its CA.
 func (p *PKI) orphaned() error {
-	names := []string{"ca"}
 	for _, part := range p.parts() {
-		names = append(names, part.name)
-	}
-	for _, name := range names {
-		for _, file := range [...]string{name + ".pem", name + "-key.pem"} {
+		for _, file := range [...]string{part.name + ".pem", part.name + "-key.pem"} {
 			if !missing(p.file(file)) {
-				return fmt.Errorf("mock: ca.pem is missing in %s, and %s belongs to it: put it back, or remove all that is there", p.dir, file)
+				return fmt.Errorf("mock: ca.pem and its key are missing in %s, and %s belongs to them: put them back, or remove all that is there", p.dir, file)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -245,12 +246,26 @@ func (d *decoder) int(n *int64) {
 		d.expect(0, "a whole number")
 		return
 	}
-	parsed, err := strconv.ParseInt(string(d.number()), 10, 64)
+	text := string(d.number())
+	parsed, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		parsed, err = wholeFloat(text)
+	}
 	if err != nil {
 		d.mismatch("a whole number")
 		return
 	}
 	*n = parsed
+}
+
+// wholeFloat reads 30000.0, which is what Python writes of a whole number that was computed.
+func wholeFloat(text string) (int64, error) {
+	const exact = 1 << 53 // up to which a float holds every whole number
+	f, err := strconv.ParseFloat(text, 64)
+	if err == nil && (f != math.Trunc(f) || math.Abs(f) > exact) {
+		err = strconv.ErrRange
+	}
+	return int64(f), err
 }
 
 // bits reads the length of a key.
@@ -288,7 +303,7 @@ func (d *decoder) hex(s *secret.Bytes) {
 	*s = decoded
 }
 
-// The spellings of ISO 8601 that Python's isoformat and people use. After the seconds time.Parse takes a fraction as well.
+// The spellings of ISO 8601 that Python's isoformat and people use, and the basic ones. After the seconds time.Parse takes a fraction as well.
 var layouts = [...]string{
 	"2006-01-02T15:04:05",
 	"2006-01-02T15:04:05Z07:00",
@@ -297,6 +312,9 @@ var layouts = [...]string{
 	"2006-01-02T15:04",
 	"2006-01-02T15:04Z07:00",
 	"2006-01-02",
+	"20060102T150405",
+	"20060102T150405Z0700",
+	"20060102",
 }
 
 // time takes no zone for UTC, no time of day for midnight, and a space for the T. It gives the time in UTC.

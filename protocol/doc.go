@@ -21,10 +21,11 @@
 //	op           one of the operations below
 //	context      who asks, see [Context]; null or absent for no context
 //	args         the operation's arguments; null is as good as {}
-//	deadline_ms  milliseconds that the answer may take, to 86400000; 0, null or absent leaves it to the configuration
+//	deadline_ms  milliseconds that the answer may take, to 86400000, where that is less than the configured timeout; 0, null
+//	             or absent for that timeout
 //
 // Unknown fields are ignored everywhere. Null stands for an absent field everywhere. A field of another type than the one
-// given here is the error invalid_request.
+// given here is the error invalid_request. A whole number may be written as a float, 256.0.
 //
 // # Response
 //
@@ -61,7 +62,7 @@
 // default to false. algorithm is taken in any case; length and bit_length go to 65536. key_id is a UUID in its text form;
 // upper case is folded to lower, and what the helper gives out is lower case. expiration is ISO 8601: a date, or a date and
 // a time with T or a space between, with or without seconds, a fraction and a zone; no zone means UTC. It must be in the
-// future.
+// future. An algorithm and its length come back as KMIP names and counts them: aes as AES.
 //
 // # Object
 //

@@ -130,6 +130,10 @@ func TestExpiration(t *testing.T) {
 		"2030-01-02 03:04:05.678901-0330":  "2030-01-02T06:34:05.678901Z",
 		"2030-01-02T03:04:05+01":           "2030-01-02T02:04:05Z",
 		"2030-01-02T03:04":                 "2030-01-02T03:04:00Z",
+		"20300102T030405":                  "2030-01-02T03:04:05Z",
+		"20300102T030405Z":                 "2030-01-02T03:04:05Z",
+		"20300102T030405+0200":             "2030-01-02T01:04:05Z",
+		"20300102":                         "2030-01-02T00:00:00Z",
 		"2030-01-02T03:04+01:00":           "2030-01-02T02:04:00Z",
 		"2030-01-02":                       "2030-01-02T00:00:00Z",
 		"":                                 "",
@@ -148,6 +152,19 @@ func TestExpiration(t *testing.T) {
 			got := s.args.(*protocol.CreateKey).Expiration
 			require.Equal(t, want, got.Format(time.RFC3339Nano))
 		})
+	}
+}
+
+func TestWholeNumbers(t *testing.T) {
+	for text, want := range map[string]int{
+		"256": 256, "256.0": 256, "2.56e2": 256, "256.5": -1, "1e400": -1, "9007199254740993.0": -1, "-256.0": -1, `"256"`: -1,
+	} {
+		out, _, s := serve(`{"version":1.0,"op":"create_key","args":{"algorithm":"AES","length":` + text + `}}`)
+		if want < 0 {
+			require.Contains(t, out, "args.length: must be a", text)
+			continue
+		}
+		require.Equal(t, want, s.args.(*protocol.CreateKey).Length, text)
 	}
 }
 

@@ -26,8 +26,9 @@ func (d *description) name() string { return d.names[len(d.names)-1] }
 
 func (d *description) rename() { d.names = append(d.names, protocol.NewUUID()) }
 
-// making is an attempt at making what is described. What was lost at one server has another Name at the next: the first may
-// have made it all the same, and once the servers exchange what they have the one would be taken for the other.
+// making is an attempt to make what is described. Where the client has moved to another server since the last attempt, each
+// object gets a new Name: the first server may have made it after all, and once the servers replicate, two objects must not
+// share a Name.
 func (m *Manager) making(try func() error, all ...*description) func() error {
 	return func() error {
 		for _, d := range all {
@@ -92,11 +93,19 @@ type spec struct {
 
 // newSpec is the spec of a symmetric key to be made.
 func newSpec(algorithm string, length int) (*spec, error) {
-	a, ok := kmip.ParseAlgorithm(algorithm)
-	if !ok {
-		return nil, invalid("args.algorithm: KMIP has no algorithm of that name")
+	a, err := parseAlgorithm("args.algorithm", algorithm)
+	if err != nil {
+		return nil, err
 	}
 	return &spec{a, length, symmetricUsage(a)}, nil
+}
+
+func parseAlgorithm(field, name string) (kmip.CryptographicAlgorithm, error) {
+	a, ok := kmip.ParseAlgorithm(name)
+	if !ok {
+		return 0, invalid("%s: KMIP has no algorithm of that name", field)
+	}
+	return a, nil
 }
 
 func (s *spec) attributes() kmip.Attributes {
@@ -135,7 +144,7 @@ func (m *Manager) generate(ctx context.Context, s *spec, d *description) (string
 	key := make(secret.Bytes, s.length/8)
 	defer key.Clear()
 	_, _ = rand.Read(key) // ends the program rather than return an error
-	return m.register(ctx, symmetricObject(s, key), s, d)
+	return m.register(ctx, keyObject(kmip.SymmetricKeyObject, kmip.Raw, s, key), s, d)
 }
 
 // store registers an object and returns its key id.
@@ -165,7 +174,8 @@ func identifier[R any](result *kmip.Result[R], of func(*R) string) func() (strin
 	}
 }
 
-// adder puts into a batch what makes an object with those attributes, and returns what tells its identifier afterwards.
+// adder adds to a batch the request that makes an object with those attributes. The function it returns gives the new
+// identifier, once the batch has run.
 type adder func(b *kmip.Batch, described kmip.Attributes) func() (string, error)
 
 // make makes an object as its description says, Active if it should be, and returns its key id. The copy of an expired one
@@ -174,17 +184,18 @@ func (m *Manager) make(ctx context.Context, d *description, activate bool, add a
 	activate = activate && !d.expired()
 	var id string
 	var active error
-	err = m.once(ctx, d.mayExist, m.making(func() error {
+	try := m.making(func() error {
 		return m.fitting(&d.record, func() (err error) {
 			id, active, err = m.makeOnce(ctx, d, activate, add)
 			return err
 		})
-	}, d), func() (bool, error) {
+	}, d)
+	look := func() (there bool, err error) {
 		id, err = m.identify(ctx, d.name())
 		active = kmip.ErrNotRun
 		return id != "", err
-	})
-	if err != nil {
+	}
+	if err := m.once(ctx, d.mayExist, try, look); err != nil {
 		return "", err
 	}
 	m.made(id)
@@ -249,8 +260,8 @@ func (m *Manager) keeps(d *description, shown *kmip.Result[kmip.GetAttributesRes
 }
 
 func errNotKept() error {
-	return &kmip.ResultError{Reason: kmip.UnsupportedAttribute, Message: "an object made does not keep its Application Specific " +
-		"Information, which project_isolation needs"}
+	return &kmip.ResultError{Reason: kmip.UnsupportedAttribute, Message: "the server did not keep the new object's Application " +
+		"Specific Information, which project_isolation needs"}
 }
 
 // showName asks for the Names of an object and its record, the placeholder's where id is "".
@@ -260,9 +271,9 @@ func showName(id string) *kmip.GetAttributes {
 	}}
 }
 
-// prove makes sure that what the server says it made is what was described. An identifier alone could be anybody's: one in
-// an answer to an earlier request would have two volumes encrypted with one key. A server that refuses to show Names may
-// find by them; one that does neither is believed. failed is what became of the message.
+// prove makes sure that the object the server says it made is the one described. An identifier alone proves nothing: with
+// one from the answer to an earlier request, two volumes would have the same key. Where the server does not show Names, a
+// Locate by Name decides; where it does neither, it is believed. failed is the error of the message itself, if any.
 func (m *Manager) prove(ctx context.Context, id string, d *description, shown *kmip.Result[kmip.GetAttributesResponse], failed error) error {
 	d.unproven = false
 	err := shown.Err
@@ -294,7 +305,7 @@ func (m *Manager) prove(ctx context.Context, id string, d *description, shown *k
 
 // notShown is the error of an object that was perhaps made, but is not the one that the server gave the identifier of.
 func (m *Manager) notShown(why string) error {
-	return &kmip.BadResponseError{Server: m.client.Server(), Err: errors.New("an object made without its Name: " + why), MaybeExecuted: true}
+	return &kmip.BadResponseError{Server: m.client.Server(), Err: errors.New("the object that the server says it made does not have its Name: " + why), MaybeExecuted: true}
 }
 
 // isRefused tells the reasons by which servers refuse what an object should be.

@@ -66,15 +66,15 @@ func (m *Manager) deleteFound(ctx context.Context, who *protocol.Context, keyID 
 // mayBeGone tells the operator which key may have been destroyed: its key id is the object's identifier or Name.
 func mayBeGone(keyID string) string { return "the key " + keyID + " may have been destroyed" }
 
-// destroy climbs the object's life, in one round trip: Destroy, and where the object is Active, Revoke and Destroy. An
-// object that some servers want revoked before it was ever Active can be revoked as compromised only.
+// destroy destroys an object in one round trip: Destroy and, where that fails because the object is Active, Revoke and
+// Destroy. Some servers want a Pre-Active object revoked too, which is possible only as compromised.
 func (m *Manager) destroy(ctx context.Context, id string) error {
 	err := m.climb(ctx, retired(id))
 	if err == nil || isNotFound(err) || !isResult(err) || errors.Is(err, kmip.OperationNotSupported) || errors.Is(err, kmip.NotAuthorised) {
 		return err
 	}
 	known, unknown := m.known(ctx, id, ttlv.TagState, ttlv.TagInitialDate)
-	if unknown != nil || known.State() != kmip.PreActive { // so it is not for its state, and a mark that stays would be for nothing
+	if unknown != nil || known.State() != kmip.PreActive { // so the refusal is not about its state, and to mark it as compromised would be for nothing
 		return err
 	}
 	again := m.climb(ctx, compromised(id, known))
@@ -103,20 +103,22 @@ func compromised(id string, known kmip.Attributes) *kmip.Revoke {
 // destroyed by what was not answered. That a server refuses to do it again tells nothing: some refuse it of what is gone.
 func (m *Manager) climb(ctx context.Context, revoke *kmip.Revoke) error {
 	again := false
-	return m.once(ctx, func() string { return "" }, func() error {
+	try := func() error {
 		err := m.climbOnce(ctx, revoke)
 		if again && isNotFound(err) {
 			return nil
 		}
 		again = true
 		return err
-	}, func() (bool, error) {
+	}
+	look := func() (bool, error) {
 		state, err := m.state(ctx, revoke.UniqueIdentifier)
 		if isResult(err) { // which does not keep anybody from trying again
 			return isNotFound(err), nil
 		}
-		return state == kmip.Destroyed || state == kmip.DestroyedCompromised, err
-	})
+		return state.IsDestroyed(), err
+	}
+	return m.once(ctx, func() string { return "" }, try, look)
 }
 
 func (m *Manager) climbOnce(ctx context.Context, revoke *kmip.Revoke) error {

@@ -77,10 +77,7 @@ func (m *Manager) resolve(ctx context.Context, keyID string, value bool) (*found
 }
 
 // destroyed tells whether only the object's attributes are left, as some servers keep them.
-func (f *found) destroyed() bool {
-	s := f.attributes.State()
-	return s == kmip.Destroyed || s == kmip.DestroyedCompromised
-}
+func (f *found) destroyed() bool { return f.attributes.State().IsDestroyed() }
 
 // mayHaveOtherID tells whether an identifier that failed may yet be a Name: the server refused it, for whichever reason it
 // has for an identifier that it never gave out.

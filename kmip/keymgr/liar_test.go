@@ -167,7 +167,7 @@ func TestShortKey(t *testing.T) {
 	for says, damage := range map[string]func(*kmip.Object){
 		"128 bits where 256 are claimed": func(o *kmip.Object) { o.KeyBlock.Length = 256 },
 		"128 bits where 112 are claimed": func(o *kmip.Object) { o.KeyBlock.Length = 112 }, // as of DES with its parity
-		"not the DER that it begins as": func(o *kmip.Object) {
+		"begins as DER but is not one whole DER value": func(o *kmip.Object) {
 			o.Type, o.KeyBlock.Format, o.KeyBlock.Algorithm = kmip.PrivateKeyObject, kmip.PKCS8, kmip.EC
 			o.KeyBlock.Material = kmip.BytesMaterial(secret.Bytes("\x30\x41\x02\x01\x00"))
 		},

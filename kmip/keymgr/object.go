@@ -120,12 +120,12 @@ func encode(o *protocol.Object) (*kmip.Object, *spec, error) {
 }
 
 func encodeKey(o *protocol.Object) (*kmip.Object, *spec, error) {
-	algorithm, ok := kmip.ParseAlgorithm(o.Algorithm)
-	switch {
-	case o.Algorithm == "":
+	if o.Algorithm == "" {
 		return nil, nil, invalid("args.object.algorithm: required")
-	case !ok:
-		return nil, nil, invalid("args.object.algorithm: KMIP has no algorithm of that name")
+	}
+	algorithm, err := parseAlgorithm("args.object.algorithm", o.Algorithm)
+	if err != nil {
+		return nil, nil, err
 	}
 	if o.BitLength == 0 { // null
 		measured := *o
@@ -135,30 +135,38 @@ func encodeKey(o *protocol.Object) (*kmip.Object, *spec, error) {
 	if err := checkLength(o); err != nil {
 		return nil, nil, invalid("args.object: %v", err)
 	}
-	s := &spec{algorithm: algorithm, length: o.BitLength}
-	object := symmetricObject(s, o.Value)
-	switch o.Type {
-	case protocol.PublicKey:
-		object.Type, object.KeyBlock.Format = kmip.PublicKeyObject, publicFormat(o.Value)
-		s.usage = kmip.UsageVerify | kmip.UsageEncrypt
-	case protocol.PrivateKey:
-		object.Type = kmip.PrivateKeyObject
-		object.KeyBlock.Format, _ = privateKey(o.Value)
-		s.usage = kmip.UsageSign | kmip.UsageDecrypt
-	default:
-		s.usage = symmetricUsage(algorithm)
-	}
+	kind, format, usage := formOf(o, algorithm)
+	s := &spec{algorithm, o.BitLength, usage}
+	object := keyObject(kind, format, s, o.Value)
 	if err := checkForm(&object.KeyBlock); err != nil {
 		return nil, nil, invalid("args.object: %v", err)
 	}
 	return object, s, nil
 }
 
-func symmetricObject(s *spec, key secret.Bytes) *kmip.Object {
-	return &kmip.Object{Type: kmip.SymmetricKeyObject, KeyBlock: kmip.KeyBlock{
-		Format: kmip.Raw, Material: kmip.BytesMaterial(key), Algorithm: s.algorithm, Length: int32(s.length),
+// formOf is KMIP's type of a key, the format of its bytes, and what it is for.
+func formOf(o *protocol.Object, a kmip.CryptographicAlgorithm) (kmip.ObjectType, kmip.KeyFormatType, kmip.UsageMask) {
+	switch o.Type {
+	case protocol.PublicKey:
+		return kmip.PublicKeyObject, publicFormat(o.Value), publicUsage
+	case protocol.PrivateKey:
+		format, _ := privateKey(o.Value)
+		return kmip.PrivateKeyObject, format, privateUsage
+	}
+	return kmip.SymmetricKeyObject, kmip.Raw, symmetricUsage(a)
+}
+
+func keyObject(kind kmip.ObjectType, format kmip.KeyFormatType, s *spec, key secret.Bytes) *kmip.Object {
+	return &kmip.Object{Type: kind, KeyBlock: kmip.KeyBlock{
+		Format: format, Material: kmip.BytesMaterial(key), Algorithm: s.algorithm, Length: int32(s.length),
 	}}
 }
+
+// What the halves of a key pair are for.
+const (
+	publicUsage  = kmip.UsageVerify | kmip.UsageEncrypt
+	privateUsage = kmip.UsageSign | kmip.UsageDecrypt
+)
 
 // symmetricUsage is what a key of the algorithm is for.
 func symmetricUsage(a kmip.CryptographicAlgorithm) kmip.UsageMask {
@@ -192,7 +200,7 @@ func checkForm(k *kmip.KeyBlock) error {
 	switch k.Format {
 	case kmip.PKCS1, kmip.PKCS8, kmip.X509, kmip.ECPrivateKey:
 		if isBrokenDER(k.Material.Data) {
-			return errors.New("the key is not the DER that it begins as")
+			return errors.New("the key begins as DER but is not one whole DER value")
 		}
 	}
 	return nil
@@ -211,8 +219,8 @@ func measure(o *protocol.Object) (bits int) {
 	return bits
 }
 
-// fits knows that DES keys have parity bits, which some count and some do not. There are servers that do not name the
-// algorithm.
+// fits reports whether a key of so many bits may claim that length. The parity bits of DES are counted by some and not by
+// others, and some servers do not name the algorithm.
 func fits(algorithm string, bits, claimed int) bool {
 	if bits == claimed {
 		return bits > 0

@@ -21,17 +21,18 @@ func (m *Manager) CreateKeyPair(ctx context.Context, who *protocol.Context, args
 	}
 	private, public := m.describe(who, args.Name, args.Expiration), m.describe(who, args.Name, args.Expiration)
 	var made *kmip.CreateKeyPairResponse
-	names := func() string { return mayExist(slices.Concat(private.names, public.names)) }
-	err = m.once(ctx, names, m.making(func() error {
+	mayExist := func() string { return mayExist(slices.Concat(private.names, public.names)) }
+	try := m.making(func() error {
 		return m.fitting(&private.record, func() (err error) { // the public key's record says the same
 			made, err = m.makePair(ctx, m.pairRequest(s, private, public), private, public)
 			return err
 		})
-	}, private, public), func() (there bool, err error) {
+	}, private, public)
+	look := func() (there bool, err error) {
 		made, err = m.identifyPair(ctx, private, public)
 		return made != nil, err
-	})
-	if err != nil {
+	}
+	if err := m.once(ctx, mayExist, try, look); err != nil {
 		return nil, m.fail(err)
 	}
 	m.made(made.Private)
@@ -83,8 +84,8 @@ func (m *Manager) identifyPair(ctx context.Context, private, public *description
 func (m *Manager) pairRequest(s *spec, private, public *description) *kmip.CreateKeyPair {
 	return &kmip.CreateKeyPair{
 		Common:  (&spec{algorithm: s.algorithm, length: s.length}).attributes(),
-		Private: append((&spec{usage: kmip.UsageSign | kmip.UsageDecrypt}).attributes(), m.attributes(private)...),
-		Public:  append((&spec{usage: kmip.UsageVerify | kmip.UsageEncrypt}).attributes(), m.attributes(public)...),
+		Private: append((&spec{usage: privateUsage}).attributes(), m.attributes(private)...),
+		Public:  append((&spec{usage: publicUsage}).attributes(), m.attributes(public)...),
 	}
 }
 

@@ -277,6 +277,6 @@ func TestStrangersObject(t *testing.T) {
 	}, lasting(time.Minute))
 	_, err := m.CreateKey(t.Context(), alice, createAES(""))
 	require.True(t, err.(*protocol.Error).MaybeExecuted)
-	require.ErrorContains(t, err, "without its Name")
+	require.ErrorContains(t, err, "does not have its Name")
 	require.Contains(t, s.objects, another)
 }

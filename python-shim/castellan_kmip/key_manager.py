@@ -169,7 +169,7 @@ class KMIPKeyManager(key_manager.KeyManager):
             # An attribute would be looked for, and missed, before the option.
             kmip = self.conf[options.GROUP]
             until = time.monotonic() + kmip['timeout']
-            options.refuse_overrides(kmip)
+            options.refuse_overrides(self.conf)
             command = (kmip['helper'] or options.HELPER,) + self._arguments()
             answer = helper.ask(
                 command, kmip['helper_mode'] == 'session', op,

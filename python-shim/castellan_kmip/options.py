@@ -159,16 +159,19 @@ def list_opts():
     return [(GROUP, copy.deepcopy(OPTS))]
 
 
-def refuse_overrides(kmip):
-    """Raises for what set_override() set, of which the helper does not know.
+def refuse_overrides(conf):
+    """Raises for what was set in code, of which the helper does not know.
 
-    ConfigOpts.get_location() would tell too, but takes long for each call.
+    get_location() takes too long to be asked of every option in each call.
     """
-    for name, option in kmip._group._opts.items():
-        if 'override' in option and name not in _OURS:
-            raise cfg.Error('[%s] %s was set by set_override(), which the '
-                            'helper cannot see: set it in a file or the '
-                            'environment' % (GROUP, name))
+    for name, option in conf[GROUP]._group._opts.items():
+        if name in _OURS or not ('override' in option or 'default' in option):
+            continue
+        where = conf.get_location(name, GROUP).location
+        if where in (cfg.Locations.set_override, cfg.Locations.set_default):
+            raise cfg.Error('[%s] %s was set by %s(), which the helper cannot '
+                            'see: set it in a file or the environment'
+                            % (GROUP, name, where.name))
 
 
 def config_arguments(conf):

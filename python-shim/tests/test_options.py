@@ -206,6 +206,19 @@ def test_overrides_that_the_helper_does_not_see(fake, mode, name, value):
     assert 's3cret' not in str(caught.value)
     manager.conf.clear_override(name, 'kmip')
     manager.delete(None, ID)
+    manager.conf.set_default(name, value, 'kmip')
+    with pytest.raises(exception.KeyManagerError, match='set_default'):
+        manager.delete(None, ID)
+    manager.conf.clear_default(name, 'kmip')
+    manager.delete(None, ID)
+
+
+def test_defaults_that_a_file_sets_otherwise(tmp_path, fake, mode):
+    fake.plays('while True: answer(read(), {})')
+    manager = fake.manager(mode, host='kms1')
+    manager.conf.set_default('host', ['kms2'], 'kmip')
+    assert manager.conf.kmip.host == ['kms1']
+    manager.delete(None, ID)
 
 
 @pytest.mark.parametrize('namespace', ['castellan_kmip', 'castellan.config'])
