@@ -48,7 +48,7 @@ type Project struct {
 	Domain Domain `json:"domain"`
 }
 
-// HasRole tells whether one of the roles is the token's, by name.
+// HasRole reports whether one of the roles is the token's, by name.
 func (t *Token) HasRole(names ...string) bool {
 	return slices.ContainsFunc(t.Roles, func(role string) bool { return slices.Contains(names, role) })
 }

@@ -41,7 +41,7 @@ func blame(which string, err error) error {
 	return &named
 }
 
-// trusts tells whether a service token comes with the request. One that is not valid is an error.
+// trusts reports whether a service token comes with the request. One that is not valid is an error.
 func (c *Client) trusts(ctx context.Context, service secret.Bytes) (bool, error) {
 	if len(service) == 0 {
 		return false, nil

@@ -208,7 +208,7 @@ func (l *Attributes) list(c *ttlv.Coder) {
 	}
 }
 
-// is1 tells whether the message is one of 1.x.
+// is1 reports whether the message is one of 1.x.
 func is1(c *ttlv.Coder) bool { return Version(c.Version) < V2_0 }
 
 // Value is the first value under a tag.

@@ -80,7 +80,7 @@ func (c *Client) Run(ctx context.Context, b *Batch) error {
 	return nil
 }
 
-// mayGoSingly tells whether a server may have refused the message for its being a batch.
+// mayGoSingly reports whether a server may have refused the message for its being a batch.
 func (b *Batch) mayGoSingly(m *ResponseMessage) bool {
 	refused := m.refusal()
 	return refused != nil && len(b.items) > 1 && refused.Reason.aboutBatches()
@@ -126,7 +126,7 @@ func (c *Client) retried(ctx context.Context, b *Batch) (*ResponseMessage, error
 	}
 }
 
-// repeatable tells whether sending the batch again, to the same hosts, makes sense and does no harm.
+// repeatable reports whether sending the batch again, to the same hosts, makes sense and does no harm.
 func (b *Batch) repeatable(err error) bool { return b.harmless(err) && !isPermanent(err) }
 
 // harmless is the one place that decides whether a batch may be sent again, to whichever host.
@@ -151,7 +151,7 @@ func (b *Batch) safe() bool {
 	return true
 }
 
-// carriesObject tells whether an object's value is in the request.
+// carriesObject reports whether an object's value is in the request.
 func (b *Batch) carriesObject() bool {
 	return slices.ContainsFunc(b.items, func(i item) bool { return i.operation == OpRegister })
 }
@@ -240,12 +240,12 @@ func (m *ResponseMessage) refusal() *ResultError {
 	return first.err()
 }
 
-// aboutMessage tells the reasons that speak of the message and not of an operation.
+// aboutMessage reports whether the reason is about the message and not about an operation.
 func (r ResultReason) aboutMessage() bool {
 	return r == InvalidMessage || r == UnsupportedProtocolVersion
 }
 
-// aboutBatches tells the reasons by which a server may refuse a message for its being a batch.
+// aboutBatches reports whether a server may refuse a message for that reason because it is a batch.
 func (r ResultReason) aboutBatches() bool {
 	return r == InvalidMessage || r == FeatureNotSupported || r == OperationNotSupported || r == InvalidField
 }

@@ -189,16 +189,16 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Attempts are the further ones that something gets, as the configuration has it: so many, each after a pause that doubles.
+// Attempts counts down the further attempts that the configuration allows, with a pause before each that doubles.
 type Attempts struct {
 	left int
 	wait time.Duration
 }
 
-// Attempts are all of them again, for something that was tried once.
+// Attempts starts the count, for something that was tried once.
 func (c *Client) Attempts() *Attempts { return &Attempts{c.config.MaxRetries, c.config.RetryInterval} }
 
-// Next waits for the next attempt, and tells whether there is one.
+// Next waits for the next attempt, and reports whether there is one.
 func (a *Attempts) Next(ctx context.Context) bool {
 	if a.left <= 0 || sleep(ctx, a.wait) != nil {
 		return false

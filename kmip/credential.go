@@ -27,7 +27,7 @@ func (d *Credential) fields(c *ttlv.Coder) {
 	c.Value(ttlv.TagCredentialValue, &d.Value)
 }
 
-// Clear overwrites the value, which must be nobody else's then.
+// Clear overwrites the value, which nobody may still be using.
 func (d *Credential) Clear() { clear(d.Value.Data) }
 
 // sinceSeveral is the first version in which a message may carry more than one credential (section 6.6).

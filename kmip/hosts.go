@@ -23,8 +23,9 @@ type hosts struct {
 // failBackAfter is how long a client stays with a host before it looks whether one before it is back.
 const failBackAfter = 10 * time.Second
 
-// anywhere does something with the host in use or else, each in its turn, with the others. Passed over is a host to which
-// the batch was not sent, or sent to no harm, and one that takes no changes: its refusal stands where nobody else answers.
+// anywhere runs try with the host in use and then with each of the others in turn. A host is passed over if the batch did not
+// reach it or may safely be sent again, or if it takes no changes; the refusal of such a host is returned if no other
+// answers.
 func (c *Client) anywhere(ctx context.Context, b *Batch, try func(context.Context) (*ResponseMessage, error)) (*ResponseMessage, error) {
 	if c.stays && c.server != "" {
 		return c.share(ctx, b, 1, try)

@@ -42,5 +42,5 @@ func ParseVersion(s string) (Version, error) {
 
 func (v Version) String() string { return fmt.Sprintf("%d.%d", v>>8, v&0xFF) }
 
-// known tells whether this package speaks the version.
+// known reports whether this package speaks the version.
 func (v Version) known() bool { return v >= V1_0 && v <= V1_4 || v == V2_0 || v == V2_1 }

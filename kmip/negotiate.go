@@ -32,7 +32,7 @@ func (c *Client) negotiated(ctx context.Context, b *Batch) (*ResponseMessage, er
 	return c.tryVersions(ctx, b, response)
 }
 
-// otherVersion tells whether the response may be that of a server which does not speak the version asked.
+// otherVersion reports whether the response may be that of a server which does not speak the version asked.
 func (m *ResponseMessage) otherVersion(asked Version) bool {
 	refused := m.refusal()
 	return refused != nil && refused.Reason.aboutMessage() &&

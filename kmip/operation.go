@@ -90,7 +90,7 @@ func (o Operation) String() string {
 // Since is the first version that has the operation, 0 where this package does not speak it.
 func (o Operation) Since() Version { return o.row().since }
 
-// SafeToRepeat tells whether sending the operation again, when nobody knows whether it ran, does no harm.
+// SafeToRepeat reports whether sending the operation again, when nobody knows whether it ran, does no harm.
 func (o Operation) SafeToRepeat() bool { return o.row().safe }
 
 func (o Operation) newRequest() Payload {

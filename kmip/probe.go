@@ -79,7 +79,7 @@ func (p *Probe) Handshake(ctx context.Context) (tls.ConnectionState, error) {
 	return conn.ConnectionState(), nil
 }
 
-// Credentials tells whether operations carry any.
+// Credentials reports whether operations carry any.
 func (p *Probe) Credentials() bool { return p.caller != nil || len(p.config.Credentials) > 0 }
 
 // Anonymous leaves the credentials out from here on.

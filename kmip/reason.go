@@ -206,8 +206,8 @@ func (e *ResultError) Error() string {
 	return text
 }
 
-// words are as many of the server's as fit a line. They are cut behind a whole one: a part of what should not be quoted would
-// not be known for that any more.
+// words is as much of the server's message as fits a line. It is cut after a whole word: part of a secret could not be
+// recognised any more, and so not be taken out.
 func (e *ResultError) words() string {
 	const line = 256 // bytes
 	if len(e.Message) <= line {

@@ -104,12 +104,12 @@ func (t *TLS) handshake(ctx context.Context, raw net.Conn, address string) (*tls
 	return conn, nil
 }
 
-// hungUp tells whether the server has closed a connection that was idle, or said something unasked, which is the same:
+// hungUp reports whether the server has closed a connection that was idle, or said something unasked, which is the same:
 // the next answer read could be one to an earlier request. It looks at what the TLS connection has read already, then at
 // what waits in the socket.
 func hungUp(conn *tls.Conn) bool { return !wipeRead(conn) || !quiet(conn.NetConn().(*wire)) }
 
-// quiet tells whether a socket is open and has nothing to read.
+// quiet reports whether a socket is open and has nothing to read.
 func quiet(sys syscall.Conn) (quiet bool) {
 	raw, err := sys.SyscallConn()
 	if err != nil {
@@ -145,7 +145,7 @@ func isPermanent(err error) bool {
 	return errors.As(err, &handshake)
 }
 
-// explain says what to do about a handshake that failed. agreed tells whether it came as far as a cipher suite.
+// explain says what to do about a handshake that failed. agreed reports whether it came as far as a cipher suite.
 func (t *TLS) explain(err error, agreed bool) error {
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
@@ -157,7 +157,7 @@ func (t *TLS) explain(err error, agreed bool) error {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return &HandshakeError{validity(invalid.Cert), err}
 	case errors.As(err, &invalid) && invalid.Reason == x509.IncompatibleUsage:
-		return &HandshakeError{"the server's certificate lacks the extended key usage serverAuth: it must be issued anew", err}
+		return &HandshakeError{"the server's certificate lacks the extended key usage serverAuth: it must be reissued", err}
 	case errors.As(err, &unknown):
 		return &HandshakeError{"ca_certs must hold the CA that issued the server's certificate", err}
 	case errors.As(err, &verification):
@@ -172,12 +172,12 @@ func (t *TLS) explainAlert(err error, agreed bool) error {
 	case agreed && alerted(err, alertHandshakeFailure): // as some servers say it of a certificate
 		return &HandshakeError{certificateAdvice, err}
 	case !agreed && alerted(err, alertHandshakeFailure, alertInsufficientSecurity):
-		old := "its own named in tls_ciphers"
+		old := "name its suites in tls_ciphers"
 		if t.MinVersion == tls.VersionTLS13 {
-			old = "tls_min_version = 1.2"
+			old = "set tls_min_version = 1.2"
 		}
 		return &HandshakeError{"the server accepts none of the suites offered: " + strings.Join(t.offered(), ", ") +
-			"; an old server needs " + old, err}
+			"; for an old server, " + old, err}
 	case alerted(err, alertUnrecognizedName):
 		return &HandshakeError{"the server does not know the name it is asked for: host or server_name in [kmip] must be one of its own", err}
 	case strings.Contains(err.Error(), "protocol version") && t.MinVersion == tls.VersionTLS13:
@@ -210,7 +210,7 @@ const (
 // unknown certificate, unknown CA, access denied, certificate required.
 var certificateAlerts = [...]tls.AlertError{42, 43, 44, 45, 46, 48, 49, 116}
 
-// alerted tells whether the server sent one of these alerts. crypto/tls has a type of its own for them, which it keeps
+// alerted reports whether the server sent one of these alerts. crypto/tls has a type of its own for them, which it keeps
 // to itself, with the texts of [tls.AlertError].
 func alerted(err error, alerts ...tls.AlertError) bool {
 	var remote *net.OpError
@@ -244,7 +244,7 @@ func nameAdvice(cert *x509.Certificate) string {
 	names := hostNames(cert)
 	if len(names) == 0 {
 		return fmt.Sprintf("the certificate names no host in its Subject Alternative Name, and its Common Name %q is not enough: "+
-			"it must be issued anew", cert.Subject.CommonName)
+			"it must be reissued", cert.Subject.CommonName)
 	}
 	text := "the certificate is for " + CertificateNames(cert)
 	for _, name := range names {
@@ -255,10 +255,10 @@ func nameAdvice(cert *x509.Certificate) string {
 	if i := slices.IndexFunc(names, func(name string) bool { return strings.HasPrefix(name, "*.") }); i >= 0 {
 		return text + ": use a name that fits " + names[i] + " as host, or as server_name"
 	}
-	return text + ": it must be issued anew, with addresses as such"
+	return text + ": it must be reissued, with IP addresses as IP entries"
 }
 
-// serves tells whether the certificate holds for one of its names as it stands. It does not for a pattern, and not for an
+// serves reports whether the certificate holds for one of its names as it stands. It does not for a pattern, and not for an
 // address among the DNS names.
 func serves(cert *x509.Certificate, name string) bool {
 	return !strings.Contains(name, "*") && cert.VerifyHostname(name) == nil

@@ -49,7 +49,7 @@ func TestHandshakeErrors(t *testing.T) {
 		{
 			"Common Name alone", with(func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = nil, nil }),
 			nil,
-			[]string{`names no host in its Subject Alternative Name, and its Common Name "kms" is not enough`, "must be issued anew"},
+			[]string{`names no host in its Subject Alternative Name, and its Common Name "kms" is not enough`, "must be reissued"},
 		},
 		{
 			"a pattern alone", with(func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{"*.example"}, nil }),
@@ -59,7 +59,7 @@ func TestHandshakeErrors(t *testing.T) {
 		{
 			"an address as a name", with(func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{"127.0.0.1"}, nil }),
 			nil,
-			[]string{"the certificate is for 127.0.0.1: it must be issued anew, with addresses as such"},
+			[]string{"the certificate is for 127.0.0.1: it must be reissued, with IP addresses as IP entries"},
 		},
 		{
 			"many names", with(func(c *x509.Certificate) {
@@ -204,9 +204,9 @@ func TestLateHandshakeFailure(t *testing.T) {
 func TestSuitesOffered(t *testing.T) {
 	refused := &net.OpError{Op: "remote error", Err: alertHandshakeFailure}
 	client := TLS{CipherSuites: []uint16{old}}
-	require.ErrorContains(t, client.explain(refused, false), "suites offered: "+tls.CipherSuiteName(old)+"; an old server needs its own named in tls_ciphers")
+	require.ErrorContains(t, client.explain(refused, false), "suites offered: "+tls.CipherSuiteName(old)+"; for an old server, name its suites in tls_ciphers")
 	require.ErrorContains(t, client.explain(refused, true), "the server does not accept the certificate in certfile")
 	client.MinVersion = tls.VersionTLS13
 	require.ErrorContains(t, client.explain(refused, false),
-		"suites offered: TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256; an old server needs tls_min_version = 1.2")
+		"suites offered: TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256; for an old server, set tls_min_version = 1.2")
 }

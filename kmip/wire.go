@@ -9,13 +9,13 @@ import (
 	"os"
 )
 
-// wire is the socket below TLS. It sees to it that crypto/tls leaves nothing of a conversation behind that was decrypted:
+// wire is the socket below TLS. It keeps crypto/tls from leaving secrets in memory:
 //
-//   - crypto/tls decrypts a record where it was read to, and reads the next one to the same place if it has room there. So
-//     a wire never gives out more than the rest of one record, and uses the whole of the room it is given, as an io.Reader
-//     may, to overwrite what was there: see [wipeRead].
-//   - crypto/tls encrypts a record where it was copied to, and in TLS 1.3 it may copy it several times if the array there
-//     turns out to be small. So a wire remembers how large the array was: see [writeSecret].
+//   - crypto/tls decrypts a record in the buffer that it was read into, and reads the next one into the same buffer if that
+//     is large enough. So Read returns no more than the rest of one record, and first clears all the room it is given, as an
+//     io.Reader may: see [wipeRead].
+//   - crypto/tls copies what it is to send into a buffer and encrypts it there. In TLS 1.3 it may do so several times, while
+//     the buffer grows. So a wire remembers how large the buffer was: see [writeSecret].
 type wire struct {
 	*net.TCPConn
 	in   *bufio.Reader // of records as they came, encrypted
@@ -70,7 +70,7 @@ func (w *wire) send() error {
 	return err
 }
 
-// wipeRead overwrites what was read last, by a read to the same place for which nothing comes. It tells whether that was
+// wipeRead overwrites what was read last, by a read to the same place for which nothing comes. It reports whether that was
 // all: where some of a next message came with it, that is dropped or broken off, and the connection is of no use any more.
 func wipeRead(conn *tls.Conn) (clean bool) {
 	w := conn.NetConn().(*wire)

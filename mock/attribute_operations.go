@@ -29,7 +29,7 @@ func (t *turn) getAttributes(p *kmip.GetAttributes) (kmip.Payload, error) {
 	return answer(r, err)
 }
 
-// visible tells whether the version of the message has the attribute.
+// visible reports whether the version of the message has the attribute.
 func (t *turn) visible(a *kmip.Attribute) bool {
 	_, ok := ruleOf(a.AttributeName, t.version)
 	return ok
@@ -120,7 +120,7 @@ func (t *turn) modifyAttribute(p *kmip.ModifyAttribute) (kmip.Payload, error) {
 			return err
 		}
 		if p.Current == nil && t.version >= kmip.V2_0 && rule.rights&many != 0 {
-			return refusal(kmip.MultiValuedAttribute, "which %v is meant?", p.Attribute.AttributeName)
+			return refusal(kmip.MultiValuedAttribute, "%v has several instances, and the Current Attribute does not say which", p.Attribute.AttributeName)
 		}
 		if !o.stillOpen(p.Attribute.Tag, t.now) {
 			return refusal(kmip.PermissionDenied, "%v is fixed in the state %v", p.Attribute.AttributeName, o.state())
@@ -134,7 +134,7 @@ func (t *turn) modifyAttribute(p *kmip.ModifyAttribute) (kmip.Payload, error) {
 	return answer(r, err)
 }
 
-// stillOpen tells whether a date may still be changed (sections 3.24 to 3.27).
+// stillOpen reports whether a date may still be changed (sections 3.24 to 3.27).
 func (o *object) stillOpen(tag ttlv.Tag, now time.Time) bool {
 	switch tag {
 	case ttlv.TagActivationDate:

@@ -134,7 +134,7 @@ func writable(n kmip.AttributeName, t kmip.ObjectType, v kmip.Version, want righ
 	case r.on&kind(t) == 0:
 		return r, refusal(kmip.UnsupportedAttribute, "no attribute %v for an object of type %v", n, t)
 	case r.rights&want == 0:
-		return r, refusal(kmip.AttributeReadOnly, "the attribute %v may not be set, changed or deleted so", n)
+		return r, refusal(kmip.AttributeReadOnly, "the attribute %v may not be set, changed or deleted", n)
 	}
 	return r, nil
 }
@@ -159,7 +159,7 @@ func (r *rule) checkValue(a *kmip.Attribute) error {
 	return nil
 }
 
-// exactly tells whether a structure has these fields, all of them and no others: written again it is the same.
+// exactly reports whether a structure has these fields, all of them and no others: written again it is the same.
 func exactly(v ttlv.Value, fields func(*ttlv.Coder)) bool {
 	return v.Struct(0, fields) == nil && ttlv.StructValue(0, fields).Equal(v)
 }
@@ -320,7 +320,7 @@ func (l attributes) int(tag ttlv.Tag) int32 { return kmip.Attributes(l).Int(tag)
 
 func (l attributes) time(tag ttlv.Tag) (time.Time, bool) { return kmip.Attributes(l).Time(tag) }
 
-// isTrue tells whether a boolean attribute is there and true.
+// isTrue reports whether a boolean attribute is there and true.
 func (l attributes) isTrue(tag ttlv.Tag) bool { return l.isBool(tag, true) }
 
 func (l attributes) isBool(tag ttlv.Tag, want bool) bool {

@@ -171,7 +171,7 @@ func reachable(host string) string {
 	return host
 }
 
-// names tells whether the server's certificate is for that host.
+// names reports whether the server's certificate is for that host.
 func (p *PKI) names(host string) bool {
 	return p.Server.Leaf != nil && p.Server.Leaf.VerifyHostname(host) == nil
 }

@@ -170,7 +170,7 @@ func (f *faults) consume(match func(*Fault) bool, use func(*Fault)) {
 	}
 }
 
-// refuse tells whether to close a new connection.
+// refuse reports whether to close a new connection.
 func (f *faults) refuse() (hit bool) {
 	f.consume(func(p *Fault) bool { return p.Action == Refuse }, func(*Fault) { hit = true })
 	return hit
@@ -255,7 +255,7 @@ func (e *effect) join(f *Fault) {
 	}
 }
 
-// spoils tells whether the reply will not be whole, after which the connection is closed.
+// spoils reports whether the reply will not be whole, after which the connection is closed.
 func (e *effect) spoils() bool { return e.garbage || e.truncate }
 
 // spoil does to the reply what the faults say.
@@ -279,7 +279,7 @@ type handshake struct {
 	sent   int
 }
 
-var errFault = errors.New("mock: as the fault says")
+var errFault = errors.New("mock: injected fault")
 
 // Write sends what the fault leaves of it. The first answers the client's hello.
 func (h *handshake) Write(flight []byte) (n int, err error) {
@@ -309,5 +309,5 @@ func (h *handshake) writeSpoiled(flight []byte) (int, error) {
 	return n, err
 }
 
-// over tells whether the connection ends with the handshake, although that was a success.
+// over reports whether the connection ends with the handshake, although that was a success.
 func (h *handshake) over() bool { return h.fault.dropResponse || h.fault.spoils() }

@@ -24,7 +24,7 @@ type Identity struct {
 	Token *keystone.Token
 }
 
-// knowsNot tells whether the client is not even to know of another's objects.
+// knowsNot reports whether the client is not even to know of another's objects.
 func (i *Identity) knowsNot(owner *Identity) bool { return i.Token != nil && i.Owner != owner.Owner }
 
 // Authenticator tells who sends a message, by the connection and the message's credentials. It is called for every

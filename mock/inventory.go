@@ -69,7 +69,7 @@ func (s *store) unchanged(since uint64) bool {
 	return s.changes == since
 }
 
-// appendInventory appends the whole list as JSON. Objects that have not changed are not written out anew, or ten thousand
+// appendInventory appends the whole list as JSON. Objects that have not changed are not written out again, or ten thousand
 // keys would take their square in time.
 func (s *store) appendInventory(text []byte) ([]byte, uint64, error) {
 	s.mu.Lock()

@@ -89,7 +89,7 @@ func countOf(l kmip.Attributes, n kmip.AttributeName) (count int) {
 	return count
 }
 
-// matches tells whether the object has all the attributes. A date that is there twice is a range; a usage mask asks for
+// matches reports whether the object has all the attributes. A date that is there twice is a range; a usage mask asks for
 // at least these uses.
 func (o *object) matches(wanted kmip.Attributes) bool {
 	for i := range wanted {
@@ -111,7 +111,7 @@ func (o *object) matches(wanted kmip.Attributes) bool {
 	return true
 }
 
-// between tells whether a date of the object lies between the two dates of that name.
+// between reports whether a date of the object lies between the two dates of that name.
 func (o *object) between(wanted kmip.Attributes, n kmip.AttributeName) bool {
 	date, ok := o.time(n.Tag)
 	before, after := false, false

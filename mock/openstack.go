@@ -112,7 +112,7 @@ func deedOf(o kmip.Operation) deed {
 	return change
 }
 
-// mayDo tells whether a role, by its name in Keystone, permits something in the token's project. It is what Barbican's
+// mayDo reports whether a role, by its name in Keystone, permits something in the token's project. It is what Barbican's
 // policies of Debian 12 say of secrets (barbican/common/policies, the old defaults and the new together), and beside them a
 // service's own identity does in its own project what a creator does. No role permits anything in another project.
 func mayDo(role string, d deed) bool {

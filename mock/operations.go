@@ -44,7 +44,7 @@ func (t *turn) run(m *kmip.RequestMessage, list []kmip.ResponseItem, faults fail
 func (t *turn) item(item *kmip.RequestItem, faults failing) (kmip.Payload, error) {
 	switch reason := faults.reason(item.Operation); {
 	case reason != 0:
-		return nil, refusal(reason, "as the fault says")
+		return nil, refusal(reason, "injected fault")
 	case !t.server.supports(item.Operation, t.version):
 		return nil, refusal(kmip.OperationNotSupported, "no operation %v in KMIP %v here", item.Operation, t.version)
 	case item.Extension != nil && item.Extension.Critical:
@@ -70,7 +70,8 @@ func (t *turn) fitting(p kmip.Payload, err error) (kmip.Payload, error) {
 	return p, nil
 }
 
-// size is about how many bytes a payload adds to the reply, where that is not small. Only what changes nothing is.
+// size is about how many bytes a payload adds to the reply. Only answers to what changes nothing can be large, so any other
+// counts as nothing.
 func size(p kmip.Payload) (bytes int) {
 	switch p := p.(type) {
 	case *kmip.GetResponse:
@@ -87,7 +88,7 @@ func size(p kmip.Payload) (bytes int) {
 	return bytes
 }
 
-// supports tells whether the server has an operation in that version.
+// supports reports whether the server has an operation in that version.
 func (s *Server) supports(o kmip.Operation, v kmip.Version) bool {
 	since := o.Since()
 	return since != 0 && since <= v && !slices.Contains(s.config.Without, o)

@@ -93,15 +93,15 @@ func (l *attributes) describeKey(o *kmip.Object) error {
 	return nil
 }
 
-// isTransparentAsymmetric tells the transparent formats of key pairs (section 9.1.3.2.3). Their numbers are kept as
-// they come.
+// isTransparentAsymmetric reports whether the format is a transparent one of a key pair's (section 9.1.3.2.3). Their numbers
+// are kept as they come.
 func isTransparentAsymmetric(f kmip.KeyFormatType) bool {
 	return f > kmip.TransparentSymmetricKey && f <= 0x15
 }
 
 func checkSymmetric(o *kmip.Object) error {
 	k := &o.KeyBlock
-	// A key of a length that this server would not make is stored all the same: XTS takes two AES keys as one of 512 bits.
+	// A key of a length that this server would not make is stored too: XTS takes two AES keys as one of 512 bits.
 	if symmetricLengths(k.Algorithm) == nil {
 		return refusal(kmip.InvalidField, "%v is no algorithm of symmetric keys", k.Algorithm)
 	}
@@ -143,7 +143,7 @@ func checkAsymmetric(o *kmip.Object) error {
 	return nil
 }
 
-// isDER tells whether the bytes are one ASN.1 sequence. An encrypted key, or one of a curve that crypto/x509 does not
+// isDER reports whether the bytes are one ASN.1 sequence. An encrypted key, or one of a curve that crypto/x509 does not
 // know, is stored when it is that.
 func isDER(b []byte) bool {
 	var sequence []asn1.RawValue

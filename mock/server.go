@@ -297,7 +297,7 @@ func (s *Server) converse(raw net.Conn) {
 	}
 }
 
-// exchange reads one request and answers it. It tells whether the connection can go on.
+// exchange reads one request and answers it. It reports whether the connection can go on.
 func (s *session) exchange(conn *tls.Conn) bool {
 	_ = conn.SetReadDeadline(time.Now().Add(idleTimeout))
 	s.arrival = arrival{conn: conn}

@@ -230,7 +230,7 @@ func (s *store) checkNames(o *object, beside []*object) error {
 	return nil
 }
 
-// hasName tells whether an object that the client may know of has the name.
+// hasName reports whether an object that the client may know of has the name.
 func (s *store) hasName(client *Identity, name *kmip.Attribute) bool {
 	return !s.namesakes && slices.ContainsFunc(s.named[string(name.Value.Data)], func(o *object) bool { return !client.knowsNot(&o.owner) })
 }

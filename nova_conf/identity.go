@@ -51,7 +51,7 @@ func (f *Files) Identity(k *KMIP) (*Identity, error) {
 	return &Identity{pair, roots}, nil
 }
 
-// CheckKeyFile tells whether the private key is there, for this process and not for everybody.
+// CheckKeyFile reports whether the private key is there, for this process and not for everybody.
 func (f *Files) CheckKeyFile(k *KMIP) error {
 	info, err := os.Stat(k.KeyFile)
 	if err == nil && info.Mode().IsRegular() {
@@ -77,7 +77,7 @@ func tryOpen(path string) error {
 	return file.Close()
 }
 
-// CheckUsage tells whether the certificate may be shown to a server (RFC 5280 section 4.2.1.12). One that names no usage
+// CheckUsage reports whether the certificate may be shown to a server (RFC 5280 section 4.2.1.12). One that names no usage
 // serves for any, but there are servers that insist; the advice says so.
 func (f *Files) CheckUsage(i *Identity) (advice string, err error) {
 	leaf := i.Certificate.Leaf
@@ -138,7 +138,7 @@ func (f *Files) pairFault(k *KMIP, err error, chain, key []byte) error {
 		return f.fail("certfile", fmt.Sprintf("%s begins with the CA's certificate, of %s: the client's own must come first, and fit keyfile %s",
 			k.CertFile, first.Subject, k.KeyFile))
 	}
-	return f.fail("keyfile", fmt.Sprintf("%s does not serve with certfile %s: %v", k.KeyFile, k.CertFile, err))
+	return f.fail("keyfile", fmt.Sprintf("%s does not match certfile %s: %v", k.KeyFile, k.CertFile, err))
 }
 
 // firstCertificate is the first in a text of PEM. The error, where there is none, names what the text holds in its place.
@@ -162,7 +162,7 @@ func (f *Files) unreadable(option, path string, err error) error {
 	return f.fail(option, fmt.Sprintf("%s holds a certificate that cannot be read: %v", path, err))
 }
 
-// isEncrypted tells whether a private key in PEM takes a passphrase. What OpenSSL writes before it is passed over.
+// isEncrypted reports whether a private key in PEM takes a passphrase. What OpenSSL writes before it is passed over.
 func isEncrypted(text []byte) bool {
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "" {
@@ -173,10 +173,10 @@ func isEncrypted(text []byte) bool {
 	return false
 }
 
-// validNow says why a certificate does not hold, or nothing.
+// validNow says why a certificate is not valid now, "" where it is.
 func validNow(cert *x509.Certificate, now time.Time) string {
 	if now.Before(cert.NotBefore) {
-		return "holds only from " + cert.NotBefore.UTC().Format(time.RFC3339)
+		return "is not valid before " + cert.NotBefore.UTC().Format(time.RFC3339)
 	}
 	if now.After(cert.NotAfter) {
 		return "expired on " + cert.NotAfter.UTC().Format(time.RFC3339)

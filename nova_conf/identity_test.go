@@ -213,7 +213,7 @@ func TestIdentityRefused(t *testing.T) {
 		{"not yet", func(t *testing.T, p *pemFiles) {
 			p.notBefore = time.Now().Add(time.Hour)
 			p.make(t)
-		}, "certfile", "holds only from"},
+		}, "certfile", "is not valid before"},
 		{"no CA", func(t *testing.T, p *pemFiles) { require.NoError(t, os.WriteFile(p.path("ca.pem"), nil, 0o600)) }, "ca_certs", "no certificate in PEM"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

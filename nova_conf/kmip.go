@@ -10,12 +10,12 @@ import (
 
 // KMIP is the [kmip] section. Texts are empty where nothing is set.
 type KMIP struct {
-	Hosts                      []Host // in order of preference, never empty, each with its port
-	Port                       int    // of every host that did not name its own
-	CertFile, KeyFile, CACerts string // paths of PEM files, never empty
-	ServerName                 string // name to verify in the server's certificate; empty: the host's
-	TLSMinVersion              uint16 // as crypto/tls numbers them
-	TLSCiphers                 []uint16
+	Hosts                      []Host   // in order of preference, never empty, each with its port
+	Port                       int      // of every host that did not name its own
+	CertFile, KeyFile, CACerts string   // paths of PEM files, never empty
+	ServerName                 string   // name to verify in the server's certificate; empty: the host's
+	TLSMinVersion              uint16   // as crypto/tls numbers them
+	TLSCiphers                 []uint16 // of TLS 1.2, as crypto/tls numbers them; nil for Go's secure set
 	Username                   string
 	Password                   secret.Bytes
 	Integrated                 bool   // mode: the server understands the OpenStack credential

@@ -88,7 +88,7 @@ func TestRefusedValues(t *testing.T) {
 		{"NUL in a path", "keyfile = a\x00b", "NUL"},
 		{"server name", "server_name = a b", "is not a name or address"},
 		{"old TLS", "tls_min_version = 1.1", "is not one of 1.2, 1.3"},
-		{"unknown cipher", "tls_ciphers = AES", "holds none of the cipher suites that Go has"},
+		{"unknown cipher", "tls_ciphers = AES", "names a cipher suite that Go does not have"},
 		{"TLS 1.3 cipher", "tls_ciphers = TLS_AES_128_GCM_SHA256", "a suite of TLS 1.3"},
 		{"mode", "mode = Standalone", `"Standalone" is not one of standalone, integrated`},
 		{"tokenless", "tokenless = yes", "is not one of refuse, service"},

@@ -183,7 +183,7 @@ func parseCiphers(s string) ([]uint16, error) {
 	for _, item := range splitList(s) {
 		suite := findCipher(item)
 		if suite == nil {
-			return nil, fmt.Errorf("holds none of the cipher suites that Go has, by their IANA names: %.80q", item)
+			return nil, fmt.Errorf("names a cipher suite that Go does not have (IANA names are expected): %.80q", item)
 		}
 		if suite.SupportedVersions[0] == tls.VersionTLS13 {
 			return nil, fmt.Errorf("holds %s, a suite of TLS 1.3, where Go offers all suites and none can be chosen", item)

@@ -62,7 +62,7 @@ func (b *buffer) text(s string) {
 	b.raw(`"`)
 }
 
-// special tells whether r cannot stand in a JSON string as it is, or breaks a line in the eyes of some reader. Ranging
+// special reports whether r cannot stand in a JSON string as it is, or breaks a line in the eyes of some reader. Ranging
 // over bytes that are no UTF-8 yields U+FFFD, which is special so that the bytes themselves are never written.
 func special(r rune) bool {
 	switch r {

@@ -77,7 +77,7 @@ func (c *Context) decode(d *decoder) {
 	c.ProjectDomainID = cmp.Or(c.ProjectDomainID, old.projectDomain)
 }
 
-// decodeWho reads the fields that say who asks. Like its fellows it tells whether the name was one of its own.
+// decodeWho reads the fields that say who asks. Like its fellows it reports whether the name was one of its own.
 func (c *Context) decodeWho(d *decoder, name []byte) bool {
 	switch string(name) {
 	case "user_id":

@@ -15,7 +15,7 @@ import (
 // decoder reads a JSON text once, forward. encoding/json would do, at four times the price, a quarter of a millisecond
 // for its first look at our types in every one-shot, and error messages that quote secrets. Here each field is read by
 // the method of its type, null leaves it alone, and one of another type is noted with its name and passed over, so that
-// what comes after is read all the same.
+// what comes after is read too.
 //
 // The text is one that requests has framed: it begins with a brace and ends with the one that closes it, is no deeper
 // than MaxDepth, and has no control characters in strings.
@@ -47,7 +47,7 @@ func (d *decoder) fail() {
 	d.at = len(d.text)
 }
 
-// expect tells whether a value begins with that byte. Null, and with a note a value of another type, is passed over.
+// expect reports whether a value begins with that byte. Null, and with a note a value of another type, is passed over.
 func (d *decoder) expect(first byte, wanted string) bool {
 	switch d.next() {
 	case first:

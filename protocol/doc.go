@@ -38,7 +38,7 @@
 //	message         for people; may quote the server or name Keystone's host; never holds a secret of the request
 //	reason          the server's own reason by name, or null
 //	retryable       the same request may succeed later
-//	maybe_executed  the operation may have taken effect all the same
+//	maybe_executed  the operation may have taken effect anyway
 //	server          the server that was asked, host:port, or null
 //
 // Beside a result stands the server that gave it, where the configuration has several to choose from; where it has one, the

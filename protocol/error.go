@@ -26,7 +26,7 @@ type Error struct {
 	Message       string
 	Reason        string // the server's own reason by name, "" where it gave none
 	Retryable     bool   // the same request may succeed later
-	MaybeExecuted bool   // the operation may have taken effect all the same
+	MaybeExecuted bool   // the operation may have taken effect anyway
 	Server        string // host:port of the server that was asked, "" for none
 
 	// SupportedVersions is there where the request's version is not.

@@ -15,7 +15,7 @@ const (
 	OpaqueData   ObjectType = "opaque"
 )
 
-// IsKey tells whether objects of the type have an algorithm and a length.
+// IsKey reports whether objects of the type have an algorithm and a length.
 func (t ObjectType) IsKey() bool { return t == SymmetricKey || t == PublicKey || t == PrivateKey }
 
 func (t ObjectType) check(field string) error {
@@ -63,7 +63,7 @@ func (o *Object) decode(d *decoder) {
 	})
 }
 
-// check tells whether the object can be stored.
+// check reports whether the object can be stored.
 func (o *Object) check() error {
 	if err := o.Type.check("args.object.type"); err != nil {
 		return err

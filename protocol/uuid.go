@@ -14,7 +14,7 @@ func NewUUID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
 }
 
-// IsUUID tells whether s is a UUID in canonical text: 8-4-4-4-12 hex digits in lower case, of any version.
+// IsUUID reports whether s is a UUID in canonical text: 8-4-4-4-12 hex digits in lower case, of any version.
 func IsUUID(s string) bool {
 	if len(s) != 36 {
 		return false

@@ -93,7 +93,7 @@ func (a *alterer) converse(conn net.Conn) {
 	}
 }
 
-// whole tells whether a reply is as long as it says.
+// whole reports whether a reply is as long as it says.
 func whole(reply []byte) bool {
 	return len(reply) >= 8 && int(binary.BigEndian.Uint32(reply[4:]))+8 == len(reply)
 }
@@ -121,7 +121,7 @@ func (a *alterer) pass(reply []byte) []byte {
 	return altered
 }
 
-// inKeys tells whether two replies differ in nothing but the bytes of keys.
+// inKeys reports whether two replies differ in nothing but the bytes of keys.
 func (a *alterer) inKeys(reply, altered []byte) bool {
 	if len(reply) != len(altered) {
 		return false

@@ -78,7 +78,7 @@ var verbs = map[string]verb{
 	},
 }
 
-// resolves tells whether what was made can be read and is Active, and has that value if one is given.
+// resolves reports whether what was made can be read and is Active, and has that value if one is given.
 func resolves(ctx context.Context, m *keymgr.Manager, err error, made *protocol.KeyID, value secret.Bytes) error {
 	if err != nil {
 		return err
@@ -135,7 +135,7 @@ func (c *campaign) run(stride int) {
 	}
 }
 
-// once has one conversation, and tells whether it was cut.
+// once has one conversation, and reports whether it was cut.
 func (c *campaign) once(toServer bool, n int64) bool {
 	ctx := context.Background()
 	config := c.server.Client()
@@ -217,7 +217,7 @@ func (r *cutter) cut(toServer bool, n int64) {
 	r.left.Store(n)
 }
 
-// spare takes the cut back, and tells whether it had not come yet.
+// spare takes the cut back, and reports whether it had not come yet.
 func (r *cutter) spare() bool {
 	r.left.Store(unlimited)
 	return !r.done.Load()

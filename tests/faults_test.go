@@ -40,7 +40,7 @@ func faultStory(t *testing.T, fault string) {
 	require.True(t, s.count(t) == 0 || r.Error.MaybeExecuted, "there is a key: %s", r.Error.Message)
 }
 
-// TestDeleteIsFinal loses the answers to a delete: it succeeds all the same, and leaves nothing.
+// TestDeleteIsFinal loses the answers to a delete: it succeeds anyway, and leaves nothing.
 func TestDeleteIsFinal(t *testing.T) {
 	for _, action := range []string{"refuse", "drop-request", "drop-response", "truncate=4", "garbage"} {
 		t.Run(action, func(t *testing.T) {

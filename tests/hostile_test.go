@@ -204,7 +204,7 @@ func (h *hostile) harm(deleted bool) string {
 	return ""
 }
 
-// known tells whether the id is of an object that was there before.
+// known reports whether the id is of an object that was there before.
 func (h *hostile) known(id string) bool {
 	for _, o := range append([]*protocol.Object{h.mine, h.foreign}, h.others...) {
 		if o.ID == id {

@@ -107,12 +107,12 @@ func (h header) length() int               { return int(uint32(h)) }
 // size is that of the whole item with its padding, which may be more than an int of 32 bits holds.
 func (h header) size() uint64 { return headerSize + (uint64(uint32(h))+7)&^7 }
 
-// opens tells whether the item is a structure with that tag whose fields are all in the room, which is that of the whole item.
+// opens reports whether the item is a structure with that tag whose fields are all in the room, which is that of the whole item.
 func (h header) opens(tag Tag, room int) bool {
 	return h.is(tag, TypeStructure) && h%8 == 0 && uint64(h.length()) <= uint64(room-headerSize)
 }
 
-// fits tells whether the value may have that length, and these as its last eight bytes, padding included.
+// fits reports whether the value may have that length, and these as its last eight bytes, padding included.
 func (h header) fits(last uint64) bool {
 	return h.typ().takes(h.length()) && last&(1<<(-h%8*8)-1) == 0 && (last <= 1 || h.typ() != TypeBoolean)
 }

@@ -55,7 +55,8 @@ func (c *Coder) Append(buf []byte, tag Tag, fields func(*Coder)) ([]byte, error)
 }
 
 // Decode reads msg, which must be one well-formed structure with the given tag (see [Check]). What is read aliases msg.
-// A message with fields unknown here may be walked a second time from its start, so fields first clears what it reads into.
+// A message with fields unknown here may be walked a second time from its start, so fields must first reset what it reads
+// into.
 func (c *Coder) Decode(msg []byte, tag Tag, fields func(*Coder)) error {
 	return c.decode(msg, func(c *Coder) {
 		if c.patient {
@@ -139,7 +140,7 @@ func (c *Coder) Struct(tag Tag, fields func(*Coder)) {
 	}
 }
 
-// Present tells whether an optional field is there: when writing, as the caller says; when reading, as the message says.
+// Present reports whether an optional field is there: when writing, as the caller says; when reading, as the message says.
 func (c *Coder) Present(tag Tag, present bool) bool {
 	if !c.reading {
 		return present

@@ -9,7 +9,7 @@ import (
 // This file is how a Coder finds its way when it reads. Each item is checked when it is read or passed over, so that
 // one walk looks at every byte of the message once.
 
-// patiently is Struct with an account of what was skipped.
+// patiently is Struct where there may be unknown fields: it remembers those it skips.
 func (c *Coder) patiently(tag Tag, fields func(*Coder)) {
 	outer := c.end
 	if !c.pushIn(tag) {
@@ -68,7 +68,7 @@ func (c *Coder) search(tag Tag) header {
 	return h
 }
 
-// lost is the error, if it is one, of a field that is not there.
+// lost makes it an error if a field that was not found had been skipped, or if the items end within one.
 func (c *Coder) lost(tag Tag, left []byte) {
 	if len(left) > 0 {
 		c.stop(cut(left, c.end-len(left)))
@@ -196,7 +196,7 @@ func (c *Coder) skip() {
 	c.whole(tag, h.typ())
 }
 
-// before tells whether a field with that tag stands between the structure's start and here.
+// before reports whether a field with that tag stands between the structure's start and here.
 func (c *Coder) before(tag Tag) bool {
 	h, _ := seek(c.buf[c.start:c.pos], tag)
 	return h != 0

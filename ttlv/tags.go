@@ -375,7 +375,7 @@ func (t Tag) String() string {
 	return fmt.Sprintf("tag 0x%06X", uint32(t))
 }
 
-// secret tells whether texts under this tag must not be shown: passwords, key material, and all that has no name here.
+// secret reports whether texts under this tag must not be shown: passwords, key material, and all that has no name here.
 // Extensions, which carry the OpenStack credential and its tokens, have none.
 func (t Tag) secret() bool {
 	switch t {

@@ -66,7 +66,7 @@ var lengths = [...]struct{ mask, want uint32 }{
 	TypeDateTimeExtended: {^uint32(0), 8},
 }
 
-// takes tells whether a value of the type may have that length.
+// takes reports whether a value of the type may have that length.
 func (t Type) takes(length int) bool {
 	if int(t) >= len(lengths) || length == 0 && t == TypeBigInteger {
 		return false

@@ -33,14 +33,14 @@ func TimeValue(v time.Time) Value {
 	return Value{TypeDateTime, binary.BigEndian.AppendUint64(nil, uint64(v.Unix()))}
 }
 
-// StructValue is a structure with those fields, which must be such as can always be written.
+// StructValue is a structure with those fields. They must be such as cannot fail to be written, since there is no error.
 func StructValue(version uint16, fields func(*Coder)) Value {
 	c := Coder{Version: version}
 	fields(&c)
 	return Value{TypeStructure, c.buf}
 }
 
-// is tells whether the value is one of that type, whose length is fixed.
+// is reports whether the value is one of that type, whose length is fixed.
 func (v Value) is(t Type) bool { return v.Type == t && t.takes(len(v.Data)) }
 
 // Int is the value of an Integer.
@@ -79,7 +79,7 @@ func (v Value) Struct(version uint16, fields func(*Coder)) error {
 	return c.decode(v.Data, fields)
 }
 
-// Equal tells whether both are the same value of the same type.
+// Equal reports whether both are the same value of the same type.
 func (v Value) Equal(o Value) bool { return v.Type == o.Type && string(v.Data) == string(o.Data) }
 
 // appendBig appends v in two's complement, sign-extended to a multiple of eight bytes.

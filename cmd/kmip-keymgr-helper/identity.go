@@ -171,7 +171,7 @@ func (i *identities) login(credential map[string]string) (*keystone.Client, erro
 	return client, nil
 }
 
-// isWay tells the options about how Keystone is reached.
+// isWay reports whether the option is about how Keystone is reached.
 func isWay(option string) bool {
 	switch option {
 	case "cafile", "certfile", "keyfile", "http_connect_timeout", "timeout", "http_request_max_retries":

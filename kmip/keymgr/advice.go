@@ -88,7 +88,7 @@ func queryAdvice(err error) string {
 	return "the server's log tells more"
 }
 
-// isAboutCaller tells the refusals that are about who asks, by a server that has understood what is asked.
+// isAboutCaller reports whether a refusal is about who asks, by a server that has understood what is asked.
 func isAboutCaller(err error) bool {
 	var refused *kmip.ResultError
 	if !errors.As(err, &refused) {

@@ -294,7 +294,7 @@ func merge(name string, i int, hosts []*hostCheck) protocol.Step {
 	return s
 }
 
-// isPassedOver tells whether operations go on to another host where one fails so.
+// isPassedOver reports whether operations go on to another host where one fails so.
 func isPassedOver(err error) bool {
 	var lost *kmip.TransportError
 	return errors.As(err, &lost)

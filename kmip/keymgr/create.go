@@ -56,13 +56,13 @@ func (m *Manager) describe(who *protocol.Context, name string, expiration *time.
 	return d
 }
 
-// expired tells whether the object is to be deactivated from the first.
+// expired reports whether the object is to be deactivated from the first.
 func (d *description) expired() bool {
 	at, ok := d.others.Time(ttlv.TagDeactivationDate)
 	return ok && isPast(at)
 }
 
-// isPast tells whether a server would refuse to activate what is to be deactivated by then (section 3.27).
+// isPast reports whether a server would refuse to activate what is to be deactivated by then (section 3.27).
 func isPast(at time.Time) bool { return !at.After(time.Now()) }
 
 // admitNew refuses whom admit refuses, and what has expired before it is made.
@@ -135,8 +135,8 @@ func (m *Manager) create(ctx context.Context, s *spec, d *description) (string, 
 	return id, err
 }
 
-// isXTS tells the lengths that are two AES keys in one, as dm-crypt's XTS mode takes them. A server that knows AES alone
-// has no such length, but stores the key.
+// isXTS reports whether the key is two AES keys in one, as dm-crypt's XTS mode takes them. A server that knows AES alone has
+// no key of such a length, but stores one.
 func (s *spec) isXTS() bool { return s.algorithm == kmip.AES && (s.length == 384 || s.length == 512) }
 
 // generate makes the key here and registers it.
@@ -253,7 +253,7 @@ func (m *Manager) makeOnce(ctx context.Context, d *description, activate bool, a
 	return id, activated.Err, err
 }
 
-// keeps tells whether an object that was proved to be the one described says whose it is, where that decides who sees it. One
+// keeps reports whether an object that was proved to be the one described says whose it is, where that decides who sees it. One
 // that does not would be lost to its project.
 func (m *Manager) keeps(d *description, shown *kmip.Result[kmip.GetAttributesResponse]) bool {
 	return !m.config.ProjectIsolation || shown.Err != nil || recordOf(shown.Response.Attributes.Applications()).Project == d.record.Project
@@ -308,7 +308,7 @@ func (m *Manager) notShown(why string) error {
 	return &kmip.BadResponseError{Server: m.client.Server(), Err: errors.New("the object that the server says it made does not have its Name: " + why), MaybeExecuted: true}
 }
 
-// isRefused tells the reasons by which servers refuse what an object should be.
+// isRefused reports whether a server refused what an object should be.
 func isRefused(err error) bool {
 	var refused *kmip.ResultError
 	if !errors.As(err, &refused) {

@@ -48,7 +48,7 @@ func (m *Manager) findToDelete(ctx context.Context, who *protocol.Context, keyID
 
 func (m *Manager) deleteFound(ctx context.Context, who *protocol.Context, keyID string, force bool, f *found) error {
 	if n := len(f.consumers); n > 0 && !force {
-		return invalid("the key has %d consumers; force deletes it all the same", n)
+		return invalid("the key has %d consumers; force deletes it anyway", n)
 	}
 	m.settle(f.id)
 	err := m.destroy(ctx, f.id)
@@ -138,7 +138,7 @@ func (m *Manager) climbOnce(ctx context.Context, revoke *kmip.Revoke) error {
 	return then.Err
 }
 
-// isResult tells a server's own refusal.
+// isResult reports whether the error is a server's own refusal.
 func isResult(err error) bool {
 	var refused *kmip.ResultError
 	return errors.As(err, &refused)

@@ -7,8 +7,8 @@ import (
 	"kmip-keymgr/kmip"
 )
 
-// This file tells by its DER what a private key is. crypto/x509 would do, but for its making numbers of the key, which
-// nobody could overwrite: here nothing is copied.
+// This file reads the form and length of a private key from its DER. crypto/x509 would make big.Ints of it, which nobody
+// could overwrite; here nothing is copied.
 
 // The object identifiers of keys and of their curves (RFC 8017, RFC 5480, RFC 8410), as encoded.
 const (

@@ -35,10 +35,10 @@ func (d *doubtful) Unwrap() error { return d.error }
 func inDoubt(first, refused, unseen error, effect string) error {
 	d := &doubtful{error: first}
 	if refused != nil {
-		d = &doubtful{refused, []string{"an attempt before that: " + first.Error()}}
+		d = &doubtful{refused, []string{"an earlier attempt: " + first.Error()}}
 	}
 	if unseen != nil {
-		d.notes = append(d.notes, "looking what came of it: "+unseen.Error())
+		d.notes = append(d.notes, "finding out what came of it: "+unseen.Error())
 	}
 	d.notes = append(d.notes, effect)
 	return d

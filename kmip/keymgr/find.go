@@ -76,26 +76,26 @@ func (m *Manager) resolve(ctx context.Context, keyID string, value bool) (*found
 	return f, err
 }
 
-// destroyed tells whether only the object's attributes are left, as some servers keep them.
+// destroyed reports whether only the object's attributes are left, as some servers keep them.
 func (f *found) destroyed() bool { return f.attributes.State().IsDestroyed() }
 
-// mayHaveOtherID tells whether an identifier that failed may yet be a Name: the server refused it, for whichever reason it
+// mayHaveOtherID reports whether an identifier that failed may yet be a Name: the server refused it, for whichever reason it
 // has for an identifier that it never gave out.
 func mayHaveOtherID(err error) bool {
 	return isResult(err) && !errors.Is(err, kmip.AuthenticationNotSuccessful) && !errors.Is(err, kmip.IdentityUnavailable)
 }
 
-// visible tells whether the caller may see the object: see the package's "Owners".
+// visible reports whether the caller may see the object: see the package's "Owners".
 func (m *Manager) visible(who *protocol.Context, f *found) bool {
 	return !m.isolates(who) || f.record.Project == who.ProjectID
 }
 
-// isolates tells whether the caller is kept to one project's objects.
+// isolates reports whether the caller is kept to one project's objects.
 func (m *Manager) isolates(who *protocol.Context) bool {
 	return m.config.ProjectIsolation && who != nil && (who.ProjectID != "" || who.EmptyProject != "" && isSomebody(who))
 }
 
-// isSomebody tells whether the context says or proves who asks.
+// isSomebody reports whether the context says or proves who asks.
 func isSomebody(who *protocol.Context) bool {
 	return who.UserID != "" || len(who.AuthToken)+len(who.ServiceToken)+len(who.Castellan) > 0
 }
@@ -169,15 +169,17 @@ func locate(name string) *kmip.Locate {
 	return &kmip.Locate{Attributes: kmip.Attributes{kmip.NameAttribute(name)}}
 }
 
-// has tells whether the object has the key id as a Name.
+// has reports whether the object has the key id as a Name.
 func (f *found) has(keyID string) bool { return slices.Contains(f.attributes.Names(), keyID) }
 
-// maxLocated is how many objects are looked at that a Locate by a unique Name should not have found. What is not among them
-// may be there all the same, unless the server's identifiers are UUIDs and the key id would have been one.
+// maxLocated is how many results of a Locate by a unique Name are looked at, for servers that ignore the Name. An object that
+// is not among those counts as possibly there, unless the server's identifiers are UUIDs, and so the key id would have been
+// one.
 const maxLocated = 16
 
-// oneOf reads the object with that Name out of several. Where more than one has it, as on servers that do not keep Names
-// unique and carry out late what was given up and made again, the oldest counts: it alone was read before others came.
+// oneOf reads the object with that Name out of several. More than one can have it on a server that does not keep Names
+// unique, and carries out late a request that was given up and repeated. The oldest counts: it alone may have been read
+// before there were others.
 func (m *Manager) oneOf(ctx context.Context, ids []string, keyID string, value bool, refused error) (*found, error) {
 	var all []*found
 	for _, id := range ids[:min(len(ids), maxLocated)] {
@@ -192,7 +194,7 @@ func (m *Manager) oneOf(ctx context.Context, ids []string, keyID string, value b
 	}
 	switch {
 	case len(all) == 0 && len(ids) > maxLocated && (refused == nil || !protocol.IsUUID(ids[0])):
-		return nil, &protocol.Error{Kind: protocol.Internal, Message: "the server does not find by Name: it found " + strconv.Itoa(len(ids)) + " objects of one"}
+		return nil, &protocol.Error{Kind: protocol.Internal, Message: "the server's Locate ignores the Name: it returned " + strconv.Itoa(len(ids)) + " objects for one"}
 	case len(all) == 0:
 		return nil, refused
 	}

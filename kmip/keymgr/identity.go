@@ -10,9 +10,8 @@ import (
 	"kmip-keymgr/protocol"
 )
 
-// Integrated is a Manager for a server that understands the OpenStack credential: it sends the caller's with every request,
-// and without one it sends no request, but for check's question what the server is. What the caller may do is for the server
-// to say, which asks Keystone.
+// Integrated is a Manager for a server that understands the OpenStack credential. Every request carries the caller's; without
+// one nothing is sent, except check's Query. The server decides what the caller may do, by asking Keystone.
 //
 // A context proves itself by its token. One without is, by what it has of Castellan's:
 //
@@ -106,7 +105,7 @@ func checkCastellan(credential map[string]string) error {
 	return invalid("context.castellan.type: must be keystone_password, keystone_token, token or password")
 }
 
-// scoped tells whether a KeystoneToken is to be exchanged for a token of another scope, as Castellan's own drivers do.
+// scoped reports whether a KeystoneToken is to be exchanged for a token of another scope, as Castellan's own drivers do.
 func scoped(credential map[string]string) bool {
 	if credential["type"] != "keystone_token" {
 		return false

@@ -275,7 +275,7 @@ func TestUnfiltered(t *testing.T) {
 		return refuses(m, kmip.ItemNotFound)
 	})
 	_, err := m.GetKey(context.Background(), alice, &protocol.GetKey{KeyID: old, MetadataOnly: true})
-	require.ErrorContains(t, err, "does not find by Name")
+	require.ErrorContains(t, err, "Locate ignores the Name")
 	require.Equal(t, protocol.Internal, kind(err))
 	_, err = m.CreateKey(context.Background(), alice, &protocol.CreateKey{Algorithm: "AES", Length: 256})
 	require.ErrorContains(t, err, "under the Name "+names[30])

@@ -42,7 +42,7 @@ func TestListBesideUnreadable(t *testing.T) {
 	require.Equal(t, protocol.NotFound, kind(err), "and why is not hers to know")
 }
 
-// TestListBesideUnknown has an object of a type that nobody here has a use for. The others are listed all the same.
+// TestListBesideUnknown has an object of a type that nobody here has a use for. The others are listed.
 func TestListBesideUnknown(t *testing.T) {
 	m := lie(t, func(m *kmip.RequestMessage) (items []kmip.ResponseItem) {
 		if _, locates := m.Items[0].Payload.(*kmip.Locate); locates {

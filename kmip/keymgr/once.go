@@ -12,10 +12,10 @@ import (
 // How often an activation is tried of which nobody knows the outcome. The deadline ends it in any case.
 const maxActivations = 5
 
-// once changes something, and where nobody knows whether that worked, looks: what is there is adopted, and what is not is
-// tried again, as often as the client may. So nothing is made twice, and nothing that was made is lost. look tells whether
-// it is there. It looks at once, which is no further attempt, and after the pause before one, for what came through late.
-// effect is for an error that leaves it open: what may have come of it.
+// once runs try. Where nobody knows what came of that, look finds out whether the change is there: if it is, it is adopted,
+// and if it is not, try runs again, as often as the client may retry. So nothing is made twice, and nothing that was made is
+// lost. The first look is immediate; another follows the pause before each retry, for a change that arrives late. effect says
+// what may have happened, for an error that leaves it open.
 func (m *Manager) once(ctx context.Context, effect func() string, try func() error, look func() (bool, error)) error {
 	first := try()
 	if !isLost(first) {
@@ -46,7 +46,7 @@ func (m *Manager) once(ctx context.Context, effect func() string, try func() err
 	}
 }
 
-// isLost tells an outcome that nobody knows: the request may have been carried out, and there is no answer to tell.
+// isLost reports whether nobody knows the outcome: the request may have been carried out, and no answer says so.
 func isLost(err error) bool {
 	var lost *kmip.TransportError
 	var bad *kmip.BadResponseError

@@ -80,10 +80,10 @@ func ascii(text string) string {
 	return b.String()
 }
 
-// isPlain tells whether the record has no form that more servers would take.
+// isPlain reports whether the record has no form that more servers would take.
 func (r *record) isPlain() bool { return len(r.attributes()) <= 1 && r.isASCII() }
 
-// isASCII tells whether the record has no character that a server may stumble over.
+// isASCII reports whether the record has no character that a server may stumble over.
 func (r *record) isASCII() bool {
 	for _, f := range r.fields() {
 		if strings.ContainsFunc(*f.data, func(c rune) bool { return c >= utf8.RuneSelf }) {

@@ -30,10 +30,10 @@ _KINDS = {
 
 
 class ContextRequired(exception.KeyManagerError, exception.Forbidden):
-    """Refused for want of a context.
+    """Refused because there is no context.
 
-    Castellan's interface has Forbidden for this, of which Cinder and Nova
-    would make a failure that they do not expect: it is both.
+    Castellan's interface raises Forbidden for this, but Cinder and Nova handle
+    KeyManagerError alone: so it is both.
     """
 
 
@@ -56,5 +56,5 @@ def _reason(kind, error):
         _KINDS.get(kind, 'Unknown error'), error.get('message'),
         ', '.join(str(detail) for detail in details if detail))
     if error.get('maybe_executed'):
-        text += '; it may have taken effect all the same'
+        text += '; it may have taken effect anyway'
     return text

@@ -125,7 +125,7 @@ class _Request(object):
             raise HelperError('the helper answered %s with something other '
                               'than the protocol\'s JSON' % self.op)
         if not ours:
-            raise HelperError('the helper answered another request than %s'
+            raise HelperError('the helper answered a request other than %s'
                               % self.op)
         return answer
 
@@ -133,9 +133,9 @@ class _Request(object):
 class _Turns(object):
     """A semaphore, first come first served, without a lock.
 
-    A lock is green or native by when it was made and what eventlet was told to
-    patch. One that does not suit those who wait for it, or has both kinds of
-    them, may keep them for ever.
+    A lock is green or native, depending on when it was made and on what
+    eventlet had patched by then. One of the wrong kind, or one that both kinds
+    of threads wait for, can block them for ever.
     """
 
     def __init__(self, turns):
@@ -234,7 +234,7 @@ class _Helper(object):
         except socket.timeout:
             raise HelperError(
                 'the helper did not answer %s in time and was killed; it may '
-                'have taken effect all the same' % request.op)
+                'have taken effect anyway' % request.op)
         self.used = True
         return request.decode(line)
 
@@ -366,7 +366,7 @@ def _ask(helper, request, last=False):
         helper.close(_GRACE)
         gone.args = ('the helper %s before it had answered %s; %s' % (
             helper.fate(), request.op, 'it was not carried out' if gone.unread
-            else 'it may have taken effect all the same'),)
+            else 'it may have taken effect anyway'),)
         raise
     except BaseException:
         helper.close()

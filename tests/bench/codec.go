@@ -60,7 +60,7 @@ func (s speed) compare(o speed) int { return cmp.Compare(s.nanoseconds, o.nanose
 
 func (s speed) String() string { return fmt.Sprintf("%d ns, %d alloc", s.nanoseconds, s.allocations) }
 
-// within tells whether neither figure is over the limit's.
+// within reports whether neither figure is over the limit's.
 func (s speed) within(limit speed) bool {
 	return s.nanoseconds <= limit.nanoseconds && s.allocations <= limit.allocations
 }

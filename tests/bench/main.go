@@ -4,7 +4,7 @@
 //	go run ./tests/bench [-runs N] [-requests N] [-slices N] [-pykmip N]
 //
 // What stands side by side runs in turns, and the figures are medians. It prints a table of them, with their limits and
-// the machine. Timings decide nothing: the exit status tells whether anything was broken.
+// the machine. Timings decide nothing: the exit status reports whether anything was broken.
 package main
 
 import (

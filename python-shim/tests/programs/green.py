@@ -145,7 +145,7 @@ def forked(manager):
 
 
 def stopped(manager):
-    """A helper that hangs, and a call that ends all the same."""
+    """A helper that hangs, and a call that ends anyway."""
     helper._MARGIN = 0.1
     try:
         helper.ask(('/bin/sleep', '60'), manager.conf.kmip.helper_mode ==
