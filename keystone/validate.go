@@ -91,7 +91,7 @@ func (c *Client) ask(ctx context.Context, token string, expired bool) (*Token, e
 	if err != nil {
 		return nil, err
 	}
-	lost, err := c.lost(ctx, own, got.status)
+	lost, err := c.ownTokenExpired(ctx, own, got.status)
 	if err != nil {
 		return nil, err
 	}
@@ -106,9 +106,9 @@ func (c *Client) ask(ctx context.Context, token string, expired bool) (*Token, e
 	return got.verdict()
 }
 
-// lost tells from the status of an answer whether our own token no longer holds. 401 says so; 404 is also what is given for
-// a bad subject, so that our token is then asked about itself, which Keystone lets every token do.
-func (c *Client) lost(ctx context.Context, own *Issued, status int) (bool, error) {
+// ownTokenExpired tells from the status of an answer whether our own token no longer holds. 401 says so; 404 is also what is
+// given for a bad subject, so that our token is then asked about itself, which Keystone lets every token do.
+func (c *Client) ownTokenExpired(ctx context.Context, own *Issued, status int) (bool, error) {
 	if status != http.StatusNotFound {
 		return status == http.StatusUnauthorized, nil
 	}

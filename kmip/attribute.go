@@ -36,7 +36,8 @@ type AttributeName struct {
 	Name   string
 }
 
-// attributeNamed finds the attribute of that name in 1.x: one of the specification's, or another such as "x-purpose" (section 3.39).
+// attributeNamed finds the attribute of that name in 1.x: one of the specification's, or another such as "x-purpose" (section
+// 3.39).
 func attributeNamed(name []byte) AttributeName {
 	for _, tag := range attributeTags {
 		if tag.String() == string(name) {

@@ -243,7 +243,7 @@ func TestTimeIsShared(t *testing.T) {
 }
 
 // In a session the client goes back to a better host that has come up, and does not wait for it.
-func TestReturn(t *testing.T) {
+func TestFailBack(t *testing.T) {
 	back, first, second := make(chan struct{}), (*server)(nil), serve(t, nil, ok)
 	first = listen(t, func(s *server, conn net.Conn) {
 		select {
@@ -297,7 +297,7 @@ func TestReturnEndsWithTheClient(t *testing.T) {
 }
 
 // A host that came back with a certificate that is no good is told of.
-func TestReturnTells(t *testing.T) {
+func TestFailBackReportsABadCertificate(t *testing.T) {
 	var told []string
 	wrong := serve(t, func(c *tls.Config) { c.Certificates = []tls.Certificate{newAuthority().server(nil)} }, ok)
 	c := client(t, func(c *Config) { c.PassedOver = func(server string, _ *HandshakeError) { told = append(told, server) } }, dead(t), serve(t, nil, ok))

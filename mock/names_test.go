@@ -15,9 +15,9 @@ import (
 	"kmip-keymgr/ttlv"
 )
 
-// TestNamesLead gives, changes, takes away and frees Names in any order: at every moment Locate finds by a Name the object
+// TestLocateFollowsNames gives, changes, takes away and frees Names in any order: at every moment Locate finds by a Name the object
 // that has it and no other, a Name that is taken is refused to others, and the inventory file says what the server knows.
-func TestNamesLead(t *testing.T) {
+func TestLocateFollowsNames(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "objects.json")
 	server := start(t, mock.Config{Inventory: file})
 	m := &namesModel{t: t, c: connect(t, server.Client(), kmip.V2_1)}

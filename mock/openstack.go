@@ -26,7 +26,7 @@ func byToken(k *keystone.Client, users []User) Authenticator {
 		}
 		token, err := k.Validate(ctx, said.AuthToken, said.ServiceToken)
 		if err == nil {
-			err = fits(token, said)
+			err = agrees(token, said)
 		}
 		if err != nil {
 			return Identity{}, unknown(err)
@@ -67,9 +67,9 @@ func unknown(err error) error {
 	return err
 }
 
-// fits holds what stands beside the token against what Keystone says of it. Roles and is_admin are not looked at: services
+// agrees holds what stands beside the token against what Keystone says of it. Roles and is_admin are not looked at: services
 // raise them for their own purposes, and they give nobody any right here.
-func fits(token *keystone.Token, said *kmip.RequestContext) error {
+func agrees(token *keystone.Token, said *kmip.RequestContext) error {
 	if token.Project.ID == "" {
 		return unauthentic("the token is for no project")
 	}

@@ -303,7 +303,8 @@ func (d *decoder) hex(s *secret.Bytes) {
 	*s = decoded
 }
 
-// The spellings of ISO 8601 that Python's isoformat and people use, and the basic ones. After the seconds time.Parse takes a fraction as well.
+// The spellings of ISO 8601 that Python's isoformat and people use, and the basic ones. After the seconds time.Parse takes a
+// fraction as well.
 var layouts = [...]string{
 	"2006-01-02T15:04:05",
 	"2006-01-02T15:04:05Z07:00",

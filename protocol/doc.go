@@ -58,7 +58,7 @@
 //	remove_consumer   key_id, consumer                                nothing: {}
 //	check             round_trip                                      see [Check]
 //
-// Required are algorithm, length, object with its type and value, key_id, and consumer with all three fields. The booleans
+// algorithm, length, object with its type and value, key_id, and consumer with all three fields are required. The booleans
 // default to false. algorithm is taken in any case; length and bit_length go to 65536. key_id is a UUID in its text form;
 // upper case is folded to lower, and what the helper gives out is lower case. expiration is ISO 8601: a date, or a date and
 // a time with T or a space between, with or without seconds, a fraction and a zone; no zone means UTC. It must be in the
@@ -93,7 +93,7 @@
 // server and what crypto/tls decrypted of them. After its last response the memory of a session holds no byte of a key,
 // and none of the tokens that came with a context. A test reads the whole of it.
 //
-// What does stay, and why:
+// What stays in memory, and why:
 //
 //   - What the configuration says, for as long as it is needed: the password of [kmip], the client's private key, and
 //     Keystone's password and the tokens that it gave for it, of which net/http and encoding/json have copies.

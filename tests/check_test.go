@@ -136,8 +136,8 @@ func TestCheckAtPyKMIP(t *testing.T) {
 	require.Contains(t, o.stdout, "kmip_version in [kmip] must be one that the server speaks")
 }
 
-// TestWhatCannotBeSaid is no success, since nobody has seen it.
-func TestWhatCannotBeSaid(t *testing.T) {
+// TestCheckThatCannotBeWritten is no success, since nobody has seen it.
+func TestCheckThatCannotBeWritten(t *testing.T) {
 	s := startMock(t)
 	h := helper{configs: []string{s.config}}
 	for _, words := range [][]string{{"--version"}, {"--help"}, {"check"}, {}} {

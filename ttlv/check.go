@@ -107,7 +107,8 @@ func (h header) length() int               { return int(uint32(h)) }
 // size is that of the whole item with its padding, which may be more than an int of 32 bits holds.
 func (h header) size() uint64 { return headerSize + (uint64(uint32(h))+7)&^7 }
 
-// opens reports whether the item is a structure with that tag whose fields are all in the room, which is that of the whole item.
+// opens reports whether the item is a structure with that tag whose fields are all in the room, which is that of the whole
+// item.
 func (h header) opens(tag Tag, room int) bool {
 	return h.is(tag, TypeStructure) && h%8 == 0 && uint64(h.length()) <= uint64(room-headerSize)
 }

@@ -178,11 +178,11 @@ func (h *hostCheck) ask(ctx context.Context) {
 	case errors.As(err, &handshake): // TLS 1.3 lets a server refuse our certificate as late as here
 		h.outcomes[tlsStep] = failed(err, handshakeAdvice(err))
 	case err == nil && h.credential.err != nil:
-		h.note(h.describe(said), failed(h.credential.err, h.credential.advice))
+		h.note(h.serverOutcome(said), failed(h.credential.err, h.credential.advice))
 	case err == nil && h.credential.integrated:
-		h.note(h.describe(said), h.distrust(ctx))
+		h.note(h.serverOutcome(said), h.distrust(ctx))
 	case err == nil:
-		h.note(h.describe(said), outcome{detail: h.accepted(authenticated)})
+		h.note(h.serverOutcome(said), outcome{detail: h.accepted(authenticated)})
 	case authenticated:
 		h.probe.Anonymous()
 		said, bare := query(ctx, h.probe)
@@ -215,7 +215,7 @@ func (h *hostCheck) blame(said *kmip.QueryResponse, err, bare error, authenticat
 	server := outcome{detail: fmt.Sprintf("KMIP %v; it tells more only to clients that it knows", h.probe.Version())}
 	switch {
 	case bare == nil:
-		server = h.describe(said)
+		server = h.serverOutcome(said)
 	case !isAboutCaller(bare):
 		server = failed(bare, queryAdvice(bare))
 	}
@@ -233,8 +233,8 @@ func (h *hostCheck) note(server, credential outcome) {
 	}
 }
 
-// describe tells what the server says of itself, and what it lacks.
-func (h *hostCheck) describe(said *kmip.QueryResponse) outcome {
+// serverOutcome says what the server says of itself, and what it lacks.
+func (h *hostCheck) serverOutcome(said *kmip.QueryResponse) outcome {
 	o := outcome{detail: fmt.Sprintf("KMIP %v, %q, %d operations", h.probe.Version(), said.VendorIdentification, len(said.Operations))}
 	var missing []string
 	for _, op := range needed {
@@ -273,7 +273,7 @@ func merge(name string, i int, hosts []*hostCheck) protocol.Step {
 			good = append(good, host+": "+o.detail)
 			continue
 		}
-		text := host + ": " + strings.TrimPrefix(describe(o.err), host+" ")
+		text := host + ": " + strings.TrimPrefix(detailOf(o.err), host+" ")
 		if i <= tlsStep || isPassedOver(o.err) {
 			passedOver = append(passedOver, text)
 		} else {
@@ -313,7 +313,7 @@ func (m *Manager) checkRoundTrip(ctx context.Context, who *protocol.Context) pro
 	s := protocol.Step{Step: "round trip"}
 	made, err := m.CreateKey(ctx, who, &protocol.CreateKey{Algorithm: "AES", Length: 256, Name: "kmip-keymgr check"})
 	if err != nil {
-		s.Detail, s.Advice = describe(err), "the server must let this client create keys"
+		s.Detail, s.Advice = detailOf(err), "the server must let this client create keys"
 		return s
 	}
 	read, err := m.GetKey(ctx, who, &protocol.GetKey{KeyID: made.KeyID})
@@ -326,10 +326,10 @@ func (m *Manager) checkRoundTrip(ctx context.Context, who *protocol.Context) pro
 	_, left := m.DeleteKey(ctx, who, &protocol.DeleteKey{KeyID: made.KeyID})
 	switch {
 	case left != nil:
-		s.Detail = describe(errors.Join(err, left))
+		s.Detail = detailOf(errors.Join(err, left))
 		s.Advice = "the key " + made.KeyID + " is still there: the server must let this client destroy keys"
 	case err != nil:
-		s.Detail, s.Advice = describe(err), "the server must let this client read what it has made; the key was destroyed"
+		s.Detail, s.Advice = detailOf(err), "the server must let this client read what it has made; the key was destroyed"
 	default:
 		s.OK, s.Detail = true, "a key was created, read and destroyed"
 	}

@@ -110,7 +110,7 @@ func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, key
 		f = shown
 		return done(f), nil
 	})
-	if !isLost(err) && (errors.Is(err, kmip.OperationNotSupported) || errors.Is(err, kmip.InvalidMessage)) { // of which PyKMIP's is the latter
+	if !outcomeUnknown(err) && (errors.Is(err, kmip.OperationNotSupported) || errors.Is(err, kmip.InvalidMessage)) { // of which PyKMIP's is the latter
 		err = &protocol.Error{Kind: protocol.Unsupported, Reason: asError(err).Reason, Message: "the server does not add or delete attributes, and these keep the consumers"}
 	}
 	if err != nil {

@@ -19,7 +19,7 @@ type description struct {
 	server   string   // the one that was last to make it
 	unproven bool     // nothing but its answer says that what it made is this
 	record   record
-	others   kmip.Attributes
+	further  kmip.Attributes
 }
 
 func (d *description) name() string { return d.names[len(d.names)-1] }
@@ -48,17 +48,17 @@ func (m *Manager) making(try func() error, all ...*description) func() error {
 func (m *Manager) describe(who *protocol.Context, name string, expiration *time.Time) *description {
 	d := &description{names: []string{protocol.NewUUID()}, record: newRecord(who, name)}
 	if m.config.ObjectGroup != "" {
-		d.others = append(d.others, kmip.TextAttribute(ttlv.TagObjectGroup, m.config.ObjectGroup))
+		d.further = append(d.further, kmip.TextAttribute(ttlv.TagObjectGroup, m.config.ObjectGroup))
 	}
 	if expiration != nil {
-		d.others = append(d.others, kmip.TimeAttribute(ttlv.TagDeactivationDate, *expiration))
+		d.further = append(d.further, kmip.TimeAttribute(ttlv.TagDeactivationDate, *expiration))
 	}
 	return d
 }
 
 // expired reports whether the object is to be deactivated from the first.
 func (d *description) expired() bool {
-	at, ok := d.others.Time(ttlv.TagDeactivationDate)
+	at, ok := d.further.Time(ttlv.TagDeactivationDate)
 	return ok && isPast(at)
 }
 
@@ -76,12 +76,12 @@ func (m *Manager) admitNew(who *protocol.Context, expiration *time.Time) error {
 // attributes are the description as the server takes it.
 func (m *Manager) attributes(d *description) kmip.Attributes {
 	list := kmip.Attributes{kmip.NameAttribute(d.name())}
-	if m.single {
-		list = append(list, d.record.single()...)
+	if m.packed {
+		list = append(list, d.record.packed()...)
 	} else {
 		list = append(list, d.record.attributes()...)
 	}
-	return append(list, d.others...)
+	return append(list, d.further...)
 }
 
 // spec is what kind of key it is. Every Create and Register carries all of it, since servers insist.
@@ -218,12 +218,12 @@ func (d *description) keyID(id string) string {
 // beyond ASCII.
 func (m *Manager) fitting(r *record, try func() error) error {
 	err := try()
-	if m.single || !isRefused(err) || r.isPlain() {
+	if m.packed || !isRefused(err) || r.isPlain() {
 		return err
 	}
-	m.single = true
+	m.packed = true
 	again := try()
-	m.single = again == nil && r.isASCII() // and so from now on, where the instances were the trouble
+	m.packed = again == nil && r.isASCII() // and so from now on, where the instances were the trouble
 	return again
 }
 
@@ -253,8 +253,8 @@ func (m *Manager) makeOnce(ctx context.Context, d *description, activate bool, a
 	return id, activated.Err, err
 }
 
-// keeps reports whether an object that was proved to be the one described says whose it is, where that decides who sees it. One
-// that does not would be lost to its project.
+// keeps reports whether an object that was proved to be the one described says whose it is, where that decides who sees it.
+// One that does not would be lost to its project.
 func (m *Manager) keeps(d *description, shown *kmip.Result[kmip.GetAttributesResponse]) bool {
 	return !m.config.ProjectIsolation || shown.Err != nil || recordOf(shown.Response.Attributes.Applications()).Project == d.record.Project
 }

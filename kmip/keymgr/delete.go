@@ -15,8 +15,8 @@ import (
 func (m *Manager) delete(ctx context.Context, who *protocol.Context, keyID string, force bool) error {
 	var lost error
 	if force && !m.isolates(who) {
-		lost = m.climbOnce(ctx, retired(keyID))
-		if lost == nil || !isLost(lost) && !mayHaveOtherID(lost) {
+		lost = m.destroyOnce(ctx, retired(keyID))
+		if lost == nil || !outcomeUnknown(lost) && !mayHaveOtherID(lost) {
 			return lost
 		}
 	}
@@ -24,9 +24,9 @@ func (m *Manager) delete(ctx context.Context, who *protocol.Context, keyID strin
 	switch {
 	case err == nil:
 		return keepDoubt(m.deleteFound(ctx, who, keyID, force, f), lost, mayBeGone(keyID))
-	case isLost(lost) && isNotFound(err): // neither as an identifier nor as a Name, so what was not answered destroyed it
+	case outcomeUnknown(lost) && isNotFound(err): // neither as an identifier nor as a Name, so what was not answered destroyed it
 		return nil
-	case isLost(lost):
+	case outcomeUnknown(lost):
 		return inDoubt(lost, nil, err, mayBeGone(keyID))
 	}
 	return err
@@ -52,13 +52,13 @@ func (m *Manager) deleteFound(ctx context.Context, who *protocol.Context, keyID 
 	}
 	m.settle(f.id)
 	err := m.destroy(ctx, f.id)
-	if isLost(err) {
-		return &doubtful{err, []string{mayBeGone(keyID)}}
+	if outcomeUnknown(err) {
+		return &uncertain{err, []string{mayBeGone(keyID)}}
 	} else if err != nil || !f.twins {
 		return err
 	}
 	if err := m.delete(ctx, who, keyID, force); err != nil && !isNotFound(err) { // or else a twin would be found in its place
-		return &doubtful{err, []string{mayBeGone(keyID)}}
+		return &uncertain{err, []string{mayBeGone(keyID)}}
 	}
 	return nil
 }
@@ -69,7 +69,7 @@ func mayBeGone(keyID string) string { return "the key " + keyID + " may have bee
 // destroy destroys an object in one round trip: Destroy and, where that fails because the object is Active, Revoke and
 // Destroy. Some servers want a Pre-Active object revoked too, which is possible only as compromised.
 func (m *Manager) destroy(ctx context.Context, id string) error {
-	err := m.climb(ctx, retired(id))
+	err := m.destroyBy(ctx, retired(id))
 	if err == nil || isNotFound(err) || !isResult(err) || errors.Is(err, kmip.OperationNotSupported) || errors.Is(err, kmip.NotAuthorised) {
 		return err
 	}
@@ -77,7 +77,7 @@ func (m *Manager) destroy(ctx context.Context, id string) error {
 	if unknown != nil || known.State() != kmip.PreActive { // so the refusal is not about its state, and to mark it as compromised would be for nothing
 		return err
 	}
-	again := m.climb(ctx, compromised(id, known))
+	again := m.destroyBy(ctx, compromised(id, known))
 	if again == nil {
 		return nil
 	}
@@ -99,12 +99,12 @@ func compromised(id string, known kmip.Attributes) *kmip.Revoke {
 	return &kmip.Revoke{UniqueIdentifier: id, Code: kmip.KeyCompromise, Compromise: ttlv.TimeValue(since)}
 }
 
-// climb sends Destroy, this Revoke and Destroy until there is an answer. An object that is gone after an answer was lost was
-// destroyed by what was not answered. That a server refuses to do it again tells nothing: some refuse it of what is gone.
-func (m *Manager) climb(ctx context.Context, revoke *kmip.Revoke) error {
+// destroyBy sends Destroy, this Revoke and Destroy until there is an answer. An object that is gone after an answer was lost
+// was destroyed by what was not answered. That a server refuses to do it again tells nothing: some refuse it of what is gone.
+func (m *Manager) destroyBy(ctx context.Context, revoke *kmip.Revoke) error {
 	again := false
 	try := func() error {
-		err := m.climbOnce(ctx, revoke)
+		err := m.destroyOnce(ctx, revoke)
 		if again && isNotFound(err) {
 			return nil
 		}
@@ -121,7 +121,7 @@ func (m *Manager) climb(ctx context.Context, revoke *kmip.Revoke) error {
 	return m.once(ctx, func() string { return "" }, try, look)
 }
 
-func (m *Manager) climbOnce(ctx context.Context, revoke *kmip.Revoke) error {
+func (m *Manager) destroyOnce(ctx context.Context, revoke *kmip.Revoke) error {
 	b := kmip.Batch{Continue: true}
 	at := kmip.Add(&b, &kmip.Destroy{UniqueIdentifier: revoke.UniqueIdentifier})
 	kmip.Add(&b, revoke)

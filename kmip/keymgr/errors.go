@@ -22,20 +22,20 @@ func (m *Manager) fail(err error) error {
 	return e
 }
 
-// doubtful is an error that leaves it open what was carried out. It says what may have been.
-type doubtful struct {
+// uncertain is an error that leaves it open what was carried out. It says what may have been.
+type uncertain struct {
 	error
 	notes []string
 }
 
-func (d *doubtful) Unwrap() error { return d.error }
+func (d *uncertain) Unwrap() error { return d.error }
 
 // inDoubt is the error of something that nobody knows the outcome of: the first attempt got no answer, a further one may
 // have been refused, and what would tell could perhaps not be seen.
 func inDoubt(first, refused, unseen error, effect string) error {
-	d := &doubtful{error: first}
+	d := &uncertain{error: first}
 	if refused != nil {
-		d = &doubtful{refused, []string{"an earlier attempt: " + first.Error()}}
+		d = &uncertain{refused, []string{"an earlier attempt: " + first.Error()}}
 	}
 	if unseen != nil {
 		d.notes = append(d.notes, "finding out what came of it: "+unseen.Error())
@@ -46,10 +46,10 @@ func inDoubt(first, refused, unseen error, effect string) error {
 
 // keepDoubt is an error, or none, after another one that left something open.
 func keepDoubt(err, before error, effect string) error {
-	if err == nil || !isLost(before) {
+	if err == nil || !outcomeUnknown(before) {
 		return err
 	}
-	return &doubtful{err, []string{effect}}
+	return &uncertain{err, []string{effect}}
 }
 
 // asError is the one place that maps what went wrong to a kind.
@@ -60,7 +60,7 @@ func asError(err error) *protocol.Error {
 	var bad *kmip.BadResponseError
 	var versions *kmip.VersionError
 	var credentials *kmip.CredentialsError
-	var doubt *doubtful
+	var doubt *uncertain
 	switch {
 	case errors.As(err, &doubt):
 		return doubt.told()
@@ -82,7 +82,7 @@ func asError(err error) *protocol.Error {
 }
 
 // told is the error with its notes behind it.
-func (d *doubtful) told() *protocol.Error {
+func (d *uncertain) told() *protocol.Error {
 	e := asError(d.error)
 	e.MaybeExecuted = true
 	for _, note := range d.notes {

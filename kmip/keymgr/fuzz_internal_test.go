@@ -13,7 +13,7 @@ import (
 // FuzzRecord: whatever objects record, their facts are read as they are written.
 func FuzzRecord(f *testing.F) {
 	r := record{"project", "user", "näme", "req-1"}
-	for _, list := range []kmip.Attributes{r.attributes(), r.single(), {consumerAttribute(protocol.Consumer{Service: "cinder", ResourceType: "volume", ResourceID: "v1"})}} {
+	for _, list := range []kmip.Attributes{r.attributes(), r.packed(), {consumerAttribute(protocol.Consumer{Service: "cinder", ResourceType: "volume", ResourceID: "v1"})}} {
 		for _, info := range list.Applications() {
 			f.Add(info.Namespace, info.Data)
 		}

@@ -37,9 +37,9 @@ func (b *bench) away(o kmip.Operation) {
 	b.server.Inject(mock.Fault{Operation: o, Action: mock.DropRequest}, mock.Fault{Action: mock.Refuse})
 }
 
-// TestBehindTheOthers has a create go on at a host to which the object has not come, as where hosts copy from each other with
+// TestObjectLeftBehindIsNamed has a create go on at a host to which the object has not come, as where hosts copy from each other with
 // a delay. It is not left behind without a word.
-func TestBehindTheOthers(t *testing.T) {
+func TestObjectLeftBehindIsNamed(t *testing.T) {
 	a, _ := apart(t, mock.Config{NoBatches: true})
 	a.create(alice, 256)
 	a.server.Inject(mock.Fault{Operation: kmip.OpActivate, Action: mock.DropRequest}, mock.Fault{Action: mock.Refuse, Count: 1000})

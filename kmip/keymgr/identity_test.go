@@ -211,8 +211,8 @@ func TestCallersWithoutToken(t *testing.T) {
 	}
 }
 
-// TestNobodyToBe: without an identity nothing is sent for a caller, and check says so behind all that works.
-func TestNobodyToBe(t *testing.T) {
+// TestNothingIsSentWithoutAnIdentity: without an identity nothing is sent for a caller, and check says so behind all that works.
+func TestNothingIsSentWithoutAnIdentity(t *testing.T) {
 	e := enter(t, mock.Config{}, nil)
 	e.desk.err = &protocol.Error{Kind: protocol.Unavailable, Message: "no Keystone", Retryable: true}
 	require.Same(t, e.desk.err, e.everything(nil))

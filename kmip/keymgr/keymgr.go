@@ -37,7 +37,7 @@ type Config struct {
 type Manager struct {
 	config Config
 	client *kmip.Client
-	single bool   // the server takes one instance of Application Specific Information
+	packed bool   // the server takes but one instance of Application Specific Information
 	maker  string // the server that made the last object
 
 	integrated bool // see Integrated

@@ -18,7 +18,7 @@ const maxActivations = 5
 // what may have happened, for an error that leaves it open.
 func (m *Manager) once(ctx context.Context, effect func() string, try func() error, look func() (bool, error)) error {
 	first := try()
-	if !isLost(first) {
+	if !outcomeUnknown(first) {
 		return first
 	}
 	var refused error // a further attempt, perhaps because the first has taken the Name
@@ -46,11 +46,11 @@ func (m *Manager) once(ctx context.Context, effect func() string, try func() err
 	}
 }
 
-// isLost reports whether nobody knows the outcome: the request may have been carried out, and no answer says so.
-func isLost(err error) bool {
+// outcomeUnknown reports whether nobody knows the outcome: the request may have been carried out, and no answer says so.
+func outcomeUnknown(err error) bool {
 	var lost *kmip.TransportError
 	var bad *kmip.BadResponseError
-	var doubt *doubtful
+	var doubt *uncertain
 	return errors.As(err, &doubt) || errors.As(err, &lost) && lost.MaybeExecuted || errors.As(err, &bad) && bad.MaybeExecuted
 }
 
@@ -91,7 +91,7 @@ func (m *Manager) activate(ctx context.Context, id string) error {
 		if stateErr == nil && state == kmip.Active {
 			return nil
 		}
-		if !isLost(err) || stateErr != nil {
+		if !outcomeUnknown(err) || stateErr != nil {
 			return err
 		}
 	}

@@ -120,9 +120,9 @@ func TestHalfMadeElsewhere(t *testing.T) {
 	require.Contains(t, e.Message, "the object stays behind under the Name ")
 }
 
-// TestUnknown has an outcome that cannot be known say so, name the server, and the Name or identifier under which an
+// TestUnknownOutcomeNamesTheObject has an outcome that cannot be known say so, name the server, and the Name or identifier under which an
 // operator finds the object.
-func TestUnknown(t *testing.T) {
+func TestUnknownOutcomeNamesTheObject(t *testing.T) {
 	for _, server := range []mock.Config{{}, {DecimalIDs: true}, {NoBatches: true}} {
 		for name, verb := range map[string]struct {
 			lost []kmip.Operation

@@ -58,9 +58,9 @@ func (r *record) attributes() kmip.Attributes {
 	return list
 }
 
-// single is the whole record in one instance, and in ASCII, which every server can read: PyKMIP's takes a Text String for a
+// packed is the whole record in one instance, and in ASCII, which every server can read: PyKMIP's takes a Text String for a
 // byte a character.
-func (r *record) single() kmip.Attributes {
+func (r *record) packed() kmip.Attributes {
 	text, _ := json.Marshal(r) // texts always marshal
 	return kmip.Attributes{kmip.ApplicationAttribute(namespaceAll, ascii(string(text)))}
 }
@@ -95,16 +95,16 @@ func (r *record) isASCII() bool {
 
 // recordOf is the record that an object shows, in either form. Of two instances of a namespace the first counts.
 func recordOf(shown []kmip.ApplicationInformation) record {
-	var r, single record
+	var r, packed record
 	for _, info := range shown {
-		if info.Namespace == namespaceAll && single == (record{}) {
-			_ = json.Unmarshal([]byte(info.Data), &single) // what is no record of ours records nothing
+		if info.Namespace == namespaceAll && packed == (record{}) {
+			_ = json.Unmarshal([]byte(info.Data), &packed) // what is no record of ours records nothing
 		}
 		r.note(info)
 	}
 	return record{
-		cmp.Or(r.Project, single.Project), cmp.Or(r.User, single.User),
-		cmp.Or(r.Name, single.Name), cmp.Or(r.Request, single.Request),
+		cmp.Or(r.Project, packed.Project), cmp.Or(r.User, packed.User),
+		cmp.Or(r.Name, packed.Name), cmp.Or(r.Request, packed.Request),
 	}
 }
 

@@ -245,9 +245,9 @@ func whatever(item *kmip.RequestItem, half *kmip.CreateKeyPairResponse, aimless 
 	return &kmip.LocateResponse{}
 }
 
-// TestUnfiltered has a server whose Locate finds everything. What is not among the first objects may be there all the same: it
+// TestLocateThatIgnoresTheName has a server whose Locate finds everything. What is not among the first objects may be there all the same: it
 // is neither made again nor said to be gone.
-func TestUnfiltered(t *testing.T) {
+func TestLocateThatIgnoresTheName(t *testing.T) {
 	var names []string // of the objects 0, 1, 2, ...
 	for range 30 {
 		names = append(names, protocol.NewUUID())
