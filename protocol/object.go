@@ -128,12 +128,12 @@ func (c *Consumer) decode(d *decoder) {
 }
 
 func (c *Consumer) check() error {
-	switch "" {
-	case c.Service:
+	switch {
+	case c.Service == "":
 		return required("args.consumer.service")
-	case c.ResourceType:
+	case c.ResourceType == "":
 		return required("args.consumer.resource_type")
-	case c.ResourceID:
+	case c.ResourceID == "":
 		return required("args.consumer.resource_id")
 	}
 	return nil

@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"strings"
 	"time"
+
+	"kmip-keymgr/internal/secret"
 )
 
 // KeyManager does what requests ask for, one method an operation. who is nil for a request without a context. Arguments
@@ -383,8 +385,9 @@ func discreet(err error, who *Context, args any) error {
 	e := *asError(err)
 	secrets := who.secrets()
 	if a, ok := args.(*StoreKey); ok {
-		secrets = append(secrets, a.Object.Value, hex.AppendEncode(nil, a.Object.Value))
-		defer secrets[len(secrets)-1].Clear()
+		digits := secret.Bytes(hex.AppendEncode(nil, a.Object.Value))
+		defer digits.Clear()
+		secrets = append(secrets, a.Object.Value, digits)
 	}
 	for _, s := range secrets {
 		if len(s) >= word && bytes.Contains([]byte(e.Message), s) {

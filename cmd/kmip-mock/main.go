@@ -54,24 +54,21 @@ func (o *options) flags() *pflag.FlagSet {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var o options
 	flags := o.flags()
-	err := flags.Parse(args)
+	err := o.parse(flags, args)
 	switch {
-	case err == nil && o.help:
+	case err != nil:
+		return misused(stderr, err)
+	case o.help:
 		fmt.Fprintf(stdout, "kmip-mock is a KMIP key manager for functional tests. It forgets everything when it stops.\n\n"+
 			"usage: kmip-mock --pki DIR [FLAG]...\n\n%s", flags.FlagUsages())
 		return 0
-	case err == nil && o.version:
+	case o.version:
 		fmt.Fprintln(stdout, "kmip-mock", version())
 		return 0
-	case err == nil && flags.NArg() > 0:
-		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	case err == nil && o.pki == "":
-		err = errors.New("--pki DIR is required")
 	}
-	config, err := o.config(err)
+	config, err := o.config()
 	if err != nil {
-		fmt.Fprintf(stderr, "kmip-mock: %v (--help tells more)\n", err)
-		return 2
+		return misused(stderr, err)
 	}
 	if config.Keystone != nil {
 		defer config.Keystone.Close()
@@ -83,6 +80,25 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
+// parse reads the command line. --help and --version need nothing else.
+func (o *options) parse(flags *pflag.FlagSet, args []string) error {
+	err := flags.Parse(args)
+	switch {
+	case err != nil, o.help, o.version:
+		return err
+	case flags.NArg() > 0:
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case o.pki == "":
+		return errors.New("--pki DIR is required")
+	}
+	return nil
+}
+
+func misused(stderr io.Writer, err error) (status int) {
+	fmt.Fprintf(stderr, "kmip-mock: %v (--help tells more)\n", err)
+	return 2
+}
+
 func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
@@ -90,12 +106,9 @@ func version() string {
 	return "(devel)"
 }
 
-// config is what the flags say about the server. An error that is there already stays.
-func (o *options) config(err error) (mock.Config, error) {
-	config := mock.Config{Inventory: o.inventory}
-	if err != nil {
-		return config, err
-	}
+// config is what the flags say about the server.
+func (o *options) config() (config mock.Config, err error) {
+	config.Inventory = o.inventory
 	if config.Versions, err = mock.ParseVersions(o.versions); err != nil {
 		return config, err
 	}
