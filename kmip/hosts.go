@@ -13,7 +13,7 @@ import (
 // the next and stays there: the first is not tried by every request, but looked for from time to time.
 type hosts struct {
 	current int       // the host in use
-	until   time.Time // when the host in use has had its share of the time, zero where no other is left
+	until   time.Time // when the host in use must be connected, zero where no other is left
 
 	moved   time.Time    // when the client went on, or last looked back
 	looking chan arrival // nil where nobody looks
@@ -57,19 +57,22 @@ func (c *Client) anywhere(ctx context.Context, b *Batch, try func(context.Contex
 	return nil, c.unreachable(failed)
 }
 
-// share bounds what is done with one of the hosts left, so that none takes the time of all. Something that may not be
-// repeated is waited for to the end, once it has been sent.
+// share bounds what is done with one of the hosts left, so that none takes the time of all. A change that has been sent is
+// waited for half of the time: to give it up early costs more than a repetition, and in the other half it can be found out
+// what came of it, or be made elsewhere.
 func (c *Client) share(ctx context.Context, b *Batch, left int, try func(context.Context) (*ResponseMessage, error)) (*ResponseMessage, error) {
 	c.hosts.until = time.Time{}
 	deadline, ok := ctx.Deadline()
 	if !ok || left == 1 {
 		return try(ctx)
 	}
-	c.hosts.until = time.Now().Add(time.Until(deadline) / time.Duration(left))
+	rest := time.Until(deadline)
+	share := rest / time.Duration(left)
+	c.hosts.until = time.Now().Add(share)
 	if !b.safe() {
-		return try(ctx)
+		share = rest / 2
 	}
-	ctx, cancel := context.WithDeadline(ctx, c.hosts.until)
+	ctx, cancel := context.WithTimeout(ctx, share)
 	defer cancel()
 	return try(ctx)
 }

@@ -190,6 +190,47 @@ func TestMadeAgainElsewhere(t *testing.T) {
 	}
 }
 
+// TestHangingHost has a host take requests, carry them out, and not answer any. What it was to make is made at another.
+func TestHangingHost(t *testing.T) {
+	for name, makes := range map[string]func(ctx context.Context, m *keymgr.Manager) error{
+		"create": func(ctx context.Context, m *keymgr.Manager) error {
+			_, err := m.CreateKey(ctx, alice, &protocol.CreateKey{Algorithm: "AES", Length: 256})
+			return err
+		},
+		"pair": func(ctx context.Context, m *keymgr.Manager) error {
+			_, err := m.CreateKeyPair(ctx, alice, &protocol.CreateKey{Algorithm: "EC", Length: 256})
+			return err
+		},
+		"store": func(ctx context.Context, m *keymgr.Manager) error {
+			_, err := m.StoreKey(ctx, alice, &protocol.StoreKey{Object: passphrase()})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b := apart(t, mock.Config{})
+			a.server.Inject(mock.Fault{Action: mock.Delay, Delay: time.Hour, Count: 100})
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+			defer cancel()
+			require.NoError(t, makes(ctx, a.Manager))
+			first, second := a.server.Inventory(), b.server.Inventory()
+			require.Len(t, second, len(first))
+			require.NotEqual(t, first[0].Names, second[0].Names)
+		})
+	}
+}
+
+// TestSlowAnswer has a host make a key and be slow to say so: it is waited for half of the time, and then found.
+func TestSlowAnswer(t *testing.T) {
+	t.Parallel()
+	a, b := apart(t, mock.Config{})
+	a.server.Inject(mock.Fault{Operation: kmip.OpCreate, Action: mock.Delay, Delay: time.Hour})
+	id := a.create(alice, 256)
+	require.Len(t, a.server.Inventory(), 1)
+	require.Equal(t, 256, a.get(alice, id).BitLength)
+	require.Empty(t, b.server.Inventory())
+}
+
 // TestNotYetCopied has the preferred host be a read-only one that hears of new objects later.
 func TestNotYetCopied(t *testing.T) {
 	for _, decimal := range []bool{false, true} {
