@@ -111,12 +111,9 @@ type conf struct {
 	end   int            // where a further option goes
 }
 
-var (
-	sectionLine = regexp.MustCompile(`^\[(.*)\]\s*$`)
-	optionLine  = regexp.MustCompile(`^([^\s#;=:][^=:]*?)\s*[=:]`)
-)
-
 func parseConf(text string) *conf {
+	sectionLine := regexp.MustCompile(`^\[(.*)\]\s*$`)
+	optionLine := regexp.MustCompile(`^([^\s#;=:][^=:]*?)\s*[=:]`)
 	f := &conf{lines: strings.Split(text, "\n"), at: make(map[string]int), end: -1}
 	inside := false
 	for i, line := range f.lines {

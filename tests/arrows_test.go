@@ -87,11 +87,13 @@ func TestOutsideModules(t *testing.T) {
 
 // TestStartUp shows that a one-shot pays for nothing of ours before main: no tables, registries or compiled expressions.
 func TestStartUp(t *testing.T) {
-	cmd := exec.Command(program("kmip-keymgr-helper"), "--version")
-	cmd.Env = append(cmd.Environ(), "GODEBUG=inittrace=1")
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err)
-	require.Regexp(t, `(?m)^init runtime `, string(out), "the trace")
-	ours := regexp.MustCompile(`(?m)^init (main|`+module+`\S+) .*$`).FindAllString(string(out), -1)
-	require.Empty(t, ours)
+	for _, name := range []string{"kmip-keymgr-helper", "kmip-mock"} {
+		cmd := exec.Command(program(name), "--version")
+		cmd.Env = append(cmd.Environ(), "GODEBUG=inittrace=1")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err)
+		require.Regexp(t, `(?m)^init runtime `, string(out), "the trace")
+		ours := regexp.MustCompile(`(?m)^init (main|`+module+`\S+) .*$`).FindAllString(string(out), -1)
+		require.Empty(t, ours, name)
+	}
 }
