@@ -173,7 +173,8 @@ def test_endless_answer(fake, mode, monkeypatch):
 
 def test_another_id(fake, mode):
     fake.plays('read()\nsend(id="x", result={"object": KEY})\ntime.sleep(60)')
-    fails(lambda: fake.manager(mode).get(None, ID), 'a request other than get_key')
+    fails(lambda: fake.manager(mode).get(None, ID),
+          'a request other than get_key')
 
 
 def test_error_without_id(fake, mode):
