@@ -32,7 +32,7 @@ func (c *Client) anywhere(ctx context.Context, b *Batch, try func(context.Contex
 	}
 	var failed hostErrors
 	var refusal *ResponseMessage
-	var refuser string
+	var refuser int
 	for left := len(c.config.Hosts); left > 0 && (len(failed) == 0 || ctx.Err() == nil); left-- {
 		response, err := c.share(ctx, b, left, try)
 		if err != nil && !b.harmless(err) {
@@ -44,22 +44,24 @@ func (c *Client) anywhere(ctx context.Context, b *Batch, try func(context.Contex
 				c.report(failed...)
 				return response, nil
 			}
-			refusal, refuser = cmp.Or(refusal, response), cmp.Or(refuser, c.server)
+			if refusal == nil {
+				refusal, refuser = response, c.hosts.current
+			}
 		}
 		failed = append(failed, hostError{c.config.Hosts[c.hosts.current], err})
 		c.passOver()
 	}
-	c.hosts.current = 0
+	c.hosts.current = refuser
 	if refusal != nil {
-		c.turn(refuser)
+		c.turn(c.config.Hosts[refuser])
 		return refusal, nil
 	}
 	return nil, c.unreachable(failed)
 }
 
-// share bounds what is done with one of the hosts left, so that none takes the time of all. A change that has been sent is
-// waited for half of the time: to give it up early costs more than a repetition, and in the other half it can be found out
-// what came of it, or be made elsewhere.
+// share bounds what is done with one of the hosts left, so that none but the last takes the time of all. A change that has
+// been sent is waited for half of the time: to give it up early costs more than a repetition, and in the other half it can
+// be found out what came of it, or be made elsewhere.
 func (c *Client) share(ctx context.Context, b *Batch, left int, try func(context.Context) (*ResponseMessage, error)) (*ResponseMessage, error) {
 	c.hosts.until = time.Time{}
 	deadline, ok := ctx.Deadline()
@@ -125,25 +127,29 @@ func (c *Client) passOver() {
 	c.hosts.moved = time.Now()
 }
 
-// Elsewhere asks the other hosts, each in its turn and alone, until one knows, and stays with that. Hosts that cannot be
-// reached are left out. Where none knows the client is back at the host that it was at. One that stays with its host asks
-// nobody else.
-func (c *Client) Elsewhere(ctx context.Context, ask func() (known bool)) {
+// Elsewhere asks the other hosts, each in its turn and alone, until one knows, and stays with that. Where none knows the
+// client is back at the host that it was at, and unasked is why one of them, the first, did not say. A client that stays with
+// its host asks nobody else.
+func (c *Client) Elsewhere(ctx context.Context, ask func() (known bool, err error)) (unasked error) {
 	if c.stays || len(c.config.Hosts) < 2 {
-		return
+		return nil
 	}
 	defer c.Stay(false)
 	for range len(c.config.Hosts) - 1 {
 		c.passOver()
 		c.hosts.until = time.Time{}
-		if c.connect(ctx) != nil {
-			continue
+		known, err := false, c.connect(ctx)
+		if err == nil {
+			c.Stay(true)
+			known, err = ask()
 		}
-		if c.Stay(true); ask() {
-			return
+		if known {
+			return nil
 		}
+		unasked = cmp.Or(unasked, err)
 	}
 	c.passOver()
+	return unasked
 }
 
 // FailBack goes back to a better host than the one in use, if one has come back. It does not wait: from time to time it has

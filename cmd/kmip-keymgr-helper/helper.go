@@ -43,6 +43,7 @@ func newHelper(f *flags, environ []string, errs io.Writer) *helper {
 		ProjectIsolation: h.config.ProjectIsolation && !h.config.Integrated, // else the server keeps projects apart
 		ObjectGroup:      h.config.ObjectGroup,
 		Timeout:          h.config.Timeout,
+		LeftBehind:       h.leftBehind,
 	})
 	if h.KeyManager = manager; h.config.Integrated {
 		h.KeyManager = keymgr.NewIntegrated(manager, h.callers)
@@ -75,6 +76,12 @@ func (h *helper) passedOver(server string, err *kmip.HandshakeError) {
 		h.told[what] = true
 		fmt.Fprintf(h.errs, "kmip-keymgr-helper: %s was passed over: %s\n", server, plain(err.Error()))
 	}
+}
+
+// leftBehind tells of an object that is in nobody's way, but that somebody may want to destroy.
+func (h *helper) leftBehind(server, name string) {
+	fmt.Fprintf(h.errs, "kmip-keymgr-helper: %s gave no answer and may have made an object with the Name %s, which nobody uses: "+
+		"another server made it in its place\n", server, name)
 }
 
 // Server is the one that answered last, where there are several.

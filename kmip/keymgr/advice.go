@@ -14,7 +14,7 @@ import (
 
 // This file is what check says an operator should do about an error, by the step where it came up.
 
-// describe is an error beside a host's name, which it need not name again, and without advice, which stands elsewhere.
+// detailOf is an error beside a host's name, which it need not name again, and without advice, which stands elsewhere.
 func detailOf(err error) string {
 	var told *protocol.Error
 	var lost *kmip.TransportError

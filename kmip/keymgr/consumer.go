@@ -66,7 +66,8 @@ func (f *found) namesakes(a *kmip.Attribute) (n int) {
 
 // AddConsumer records a consumer. One that is recorded already stays as it is.
 func (m *Manager) AddConsumer(ctx context.Context, who *protocol.Context, args *protocol.ChangeConsumer) (*protocol.Done, error) {
-	return m.changeConsumer(ctx, who, args.KeyID, func(f *found) bool { return f.recorded(args.Consumer) != nil }, func(ctx context.Context, f *found) error {
+	done := func(f *found) (bool, error) { return f.recorded(args.Consumer) != nil, nil }
+	return m.changeConsumer(ctx, who, args.KeyID, done, func(ctx context.Context, f *found) error {
 		_, err := kmip.Do(ctx, m.client, &kmip.AddAttribute{UniqueIdentifier: f.id, Attribute: consumerAttribute(args.Consumer)})
 		return err
 	})
@@ -74,9 +75,14 @@ func (m *Manager) AddConsumer(ctx context.Context, who *protocol.Context, args *
 
 // RemoveConsumer takes a consumer off the record. One that is not on it is not found.
 func (m *Manager) RemoveConsumer(ctx context.Context, who *protocol.Context, args *protocol.ChangeConsumer) (*protocol.Done, error) {
-	tried := false
-	return m.changeConsumer(ctx, who, args.KeyID, func(f *found) bool { return tried && f.recorded(args.Consumer) == nil }, func(ctx context.Context, f *found) error {
-		tried = true
+	asked := "" // which server
+	done := func(f *found) (bool, error) {
+		if asked == "" || f.recorded(args.Consumer) != nil {
+			return false, nil
+		}
+		return m.gone(asked)
+	}
+	return m.changeConsumer(ctx, who, args.KeyID, done, func(ctx context.Context, f *found) error {
 		a := f.recorded(args.Consumer)
 		if a == nil {
 			return &protocol.Error{Kind: protocol.NotFound, Reason: kmip.ItemNotFound.String(), Message: "the key has no such consumer"}
@@ -85,31 +91,34 @@ func (m *Manager) RemoveConsumer(ctx context.Context, who *protocol.Context, arg
 			return &protocol.Error{Kind: protocol.Unsupported, Message: "the server does not tell the instances of an attribute apart by an index"}
 		}
 		_, err := kmip.Do(ctx, m.client, &kmip.DeleteAttribute{UniqueIdentifier: f.id, Current: a, Name: a.AttributeName, Index: a.Index})
+		asked = m.client.Server()
 		return err
 	})
 }
 
 // changeConsumer reads the object and changes what is to be changed, unless that is done.
-func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, keyID string, done func(*found) bool, change func(context.Context, *found) error) (*protocol.Done, error) {
+func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, keyID string, done func(*found) (bool, error), alter func(context.Context, *found) error) (*protocol.Done, error) {
 	ctx, end := m.begin(ctx)
 	defer end()
 	f, err := m.find(ctx, who, keyID, false)
 	if err != nil {
 		return nil, m.fail(err)
 	}
-	if done(f) {
+	if already, _ := done(f); already {
 		return &protocol.Done{}, nil
 	}
 	m.settle(f.id)
 	effect := func() string { return "the consumers of the key " + keyID + " may have been changed" }
-	err = m.once(ctx, effect, func() error { return change(ctx, f) }, func() (bool, error) {
+	try := func() error { return alter(ctx, f) }
+	look := func() (bool, error) {
 		shown, err := m.find(ctx, who, keyID, false)
 		if err != nil {
 			return false, err
 		}
 		f = shown
-		return done(f), nil
-	})
+		return done(f)
+	}
+	err = m.once(ctx, change{try: try, look: look, effect: effect})
 	if !outcomeUnknown(err) && (errors.Is(err, kmip.OperationNotSupported) || errors.Is(err, kmip.InvalidMessage)) { // of which PyKMIP's is the latter
 		err = &protocol.Error{Kind: protocol.Unsupported, Reason: asError(err).Reason, Message: "the server does not add or delete attributes, and these keep the consumers"}
 	}

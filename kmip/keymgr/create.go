@@ -17,10 +17,14 @@ import (
 type description struct {
 	names    []string // UUIDs that this object alone has: the last one counts, and it may have been made under those before
 	server   string   // the one that was last to make it
+	left     []left   // at servers that were given up
 	unproven bool     // nothing but its answer says that what it made is this
 	record   record
 	further  kmip.Attributes
 }
+
+// left is an object that a server may have made, and that nobody will use.
+type left struct{ server, name string }
 
 func (d *description) name() string { return d.names[len(d.names)-1] }
 
@@ -33,6 +37,7 @@ func (m *Manager) making(try func() error, all ...*description) func() error {
 	return func() error {
 		for _, d := range all {
 			if d.server != "" && d.server != m.client.Server() {
+				d.left = append(d.left, left{d.server, d.name()})
 				d.rename()
 			}
 		}
@@ -195,10 +200,11 @@ func (m *Manager) make(ctx context.Context, d *description, activate bool, add a
 		active = kmip.ErrNotRun
 		return id != "", err
 	}
-	if err := m.once(ctx, d.mayExist, try, look); err != nil {
+	if err := m.once(ctx, change{try: try, look: look, effect: d.mayExist}); err != nil {
 		return "", err
 	}
 	m.made(id)
+	m.report(d)
 	if activate {
 		err = m.ensureActive(ctx, id, d, active)
 	}

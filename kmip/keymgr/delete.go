@@ -3,6 +3,7 @@ package keymgr
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"kmip-keymgr/kmip"
@@ -102,29 +103,32 @@ func compromised(id string, known kmip.Attributes) *kmip.Revoke {
 // destroyBy sends Destroy, this Revoke and Destroy until there is an answer. An object that is gone after an answer was lost
 // was destroyed by what was not answered. That a server refuses to do it again tells nothing: some refuse it of what is gone.
 func (m *Manager) destroyBy(ctx context.Context, revoke *kmip.Revoke) error {
-	again := false
+	asked := "" // which server
 	try := func() error {
 		err := m.destroyOnce(ctx, revoke)
-		if again && isNotFound(err) {
+		if isNotFound(err) && asked == m.client.Server() {
 			return nil
 		}
-		again = true
+		asked = m.client.Server()
 		return err
 	}
 	look := func() (bool, error) {
 		state, err := m.state(ctx, revoke.UniqueIdentifier)
-		if isResult(err) { // which does not keep anybody from trying again
-			return isNotFound(err), nil
+		switch {
+		case isNotFound(err):
+			return m.gone(asked)
+		case isResult(err): // which does not keep anybody from trying again
+			return false, nil
 		}
 		return state.IsDestroyed(), err
 	}
-	return m.once(ctx, func() string { return "" }, try, look)
+	return m.once(ctx, change{try: try, look: look, safe: true, effect: func() string { return "" }})
 }
 
 func (m *Manager) destroyOnce(ctx context.Context, revoke *kmip.Revoke) error {
 	b := kmip.Batch{Continue: true}
 	at := kmip.Add(&b, &kmip.Destroy{UniqueIdentifier: revoke.UniqueIdentifier})
-	kmip.Add(&b, revoke)
+	revoked := kmip.Add(&b, revoke)
 	then := kmip.Add(&b, &kmip.Destroy{UniqueIdentifier: revoke.UniqueIdentifier})
 	err := m.client.Run(ctx, &b)
 	switch {
@@ -134,6 +138,8 @@ func (m *Manager) destroyOnce(ctx context.Context, revoke *kmip.Revoke) error {
 		return err
 	case errors.Is(then.Err, kmip.ErrNotRun):
 		return at.Err
+	case revoked.Err == nil:
+		return fmt.Errorf("%w; it is there as before, but revoked", then.Err)
 	}
 	return then.Err
 }

@@ -51,13 +51,18 @@ func (m *Manager) find(ctx context.Context, who *protocol.Context, keyID string,
 	}
 	f, err := m.resolve(ctx, keyID, value)
 	if isNotFound(err) { // on this host: what was made at another may not have been copied here yet
-		m.client.Elsewhere(ctx, func() bool {
+		unasked := m.client.Elsewhere(ctx, func() (known bool, silent error) {
 			there, unreadable := m.resolve(ctx, keyID, value)
 			if there != nil {
 				f, err = there, unreadable
+			} else if !isResult(unreadable) {
+				silent = unreadable
 			}
-			return there != nil
+			return there != nil, silent
 		})
+		if unasked != nil {
+			err = notEverywhere(keyID, unasked)
+		}
 	}
 	if isNotFound(err) || f != nil && (f.destroyed() || !m.visible(who, f)) {
 		return nil, notFound(keyID)

@@ -3,7 +3,9 @@ package keymgr_test
 import (
 	"context"
 	"net"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,7 +30,9 @@ func apart(t *testing.T, c mock.Config) (first, second *bench) {
 	config.MaxRetries, config.RetryInterval = 3, time.Millisecond
 	client := kmip.NewClient(config)
 	t.Cleanup(func() { client.Close() })
-	first.Manager = keymgr.New(client, keymgr.Config{Activate: true, ProjectIsolation: true, Timeout: 10 * time.Second})
+	manager := lasting(10 * time.Second)
+	manager.LeftBehind = func(server, name string) { first.left = append(first.left, server+" "+name) }
+	first.Manager = keymgr.New(client, manager)
 	return first, second
 }
 
@@ -216,6 +220,11 @@ func TestHangingHost(t *testing.T) {
 			first, second := a.server.Inventory(), b.server.Inventory()
 			require.Len(t, second, len(first))
 			require.NotEqual(t, first[0].Names, second[0].Names)
+			var behind []string
+			for _, o := range first {
+				behind = append(behind, a.server.Addr()+" "+o.Names[0])
+			}
+			require.ElementsMatch(t, behind, a.left)
 		})
 	}
 }
@@ -229,6 +238,139 @@ func TestSlowAnswer(t *testing.T) {
 	require.Len(t, a.server.Inventory(), 1)
 	require.Equal(t, 256, a.get(alice, id).BitLength)
 	require.Empty(t, b.server.Inventory())
+}
+
+// TestLateServer has a host take more than half of the time for a create. It is not asked again meanwhile: it would make two.
+func TestLateServer(t *testing.T) {
+	t.Parallel()
+	slow, other := &finding{shelf: newShelf()}, &finding{shelf: newShelf()}
+	var creates atomic.Int32
+	slow.before = func(p kmip.Payload) {
+		if _, ok := p.(*kmip.Create); ok {
+			creates.Add(1)
+			time.Sleep(1500 * time.Millisecond)
+		}
+	}
+	m := lieApart(t, lasting(2*time.Second), slow.serve, other.serve)
+	made, err := m.CreateKey(t.Context(), alice, createAES(""))
+	require.NoError(t, err)
+	require.EqualValues(t, 1, creates.Load())
+	require.Equal(t, []string{made.KeyID}, slow.all())
+	require.Empty(t, other.all())
+}
+
+// TestAbsentElsewhere has a host with a key go away, and another not know the key yet. Nobody is told that it is not there.
+func TestAbsentElsewhere(t *testing.T) {
+	for name, away := range map[string]mock.Fault{
+		"refuses": {Action: mock.Refuse, Count: 1000},
+		"hangs":   {Action: mock.Delay, Delay: time.Hour, Count: 1000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b := apart(t, mock.Config{})
+			id := a.create(alice, 256)
+			unasked := func(what string, err error, maybe bool) {
+				t.Helper()
+				e, ok := err.(*protocol.Error)
+				require.True(t, ok, "%s: %v", what, err)
+				require.Equal(t, protocol.Unavailable, e.Kind, "%s: %v", what, err)
+				require.True(t, e.Retryable)
+				require.Equal(t, maybe, e.MaybeExecuted, "%s: %v", what, err)
+			}
+			in := func() context.Context {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				t.Cleanup(cancel)
+				return ctx
+			}
+			a.server.Inject(mock.Fault{Operation: kmip.OpDestroy, Action: mock.DropRequest}, away)
+			_, err := a.DeleteKey(in(), alice, &protocol.DeleteKey{KeyID: id})
+			unasked("delete", err, name == "refuses") // or else it is not read whose it is
+			if name == "refuses" {
+				_, err := fresh(t, a, b).DeleteKey(in(), service, &protocol.DeleteKey{KeyID: id, Force: true})
+				unasked("delete as the service", err, false)
+			}
+			_, err = fresh(t, a, b).GetKey(in(), alice, &protocol.GetKey{KeyID: id})
+			unasked("get", err, false)
+			_, err = fresh(t, a, b).CopyKey(in(), alice, &protocol.CopyKey{KeyID: id})
+			unasked("copy", err, false)
+			require.Len(t, a.server.Inventory(), 1)
+			require.Empty(t, b.server.Inventory())
+		})
+	}
+}
+
+// TestConsumerRemovedElsewhere has a host not answer a removal, and another have a copy from before there was a consumer.
+func TestConsumerRemovedElsewhere(t *testing.T) {
+	t.Parallel()
+	hung := make(chan struct{})
+	defer close(hung)
+	a, b := &finding{shelf: newShelf()}, &finding{shelf: newShelf()}
+	m := lieApart(t, lasting(2*time.Second), a.serve, b.serve)
+	made, err := m.CreateKey(t.Context(), alice, createAES(""))
+	require.NoError(t, err)
+	b.objects[made.KeyID] = slices.Clone(a.objects[made.KeyID])
+	args := &protocol.ChangeConsumer{KeyID: made.KeyID, Consumer: protocol.Consumer{Service: "s", ResourceType: "t", ResourceID: "i"}}
+	_, err = m.AddConsumer(t.Context(), alice, args)
+	require.NoError(t, err)
+
+	var hangs atomic.Bool
+	a.before = func(p kmip.Payload) {
+		if _, removes := p.(*kmip.DeleteAttribute); removes {
+			hangs.Store(true)
+		}
+		if hangs.Load() {
+			<-hung
+		}
+	}
+	_, err = m.RemoveConsumer(t.Context(), alice, args)
+	e, ok := err.(*protocol.Error)
+	require.True(t, ok, "%v", err)
+	require.Equal(t, protocol.Unavailable, e.Kind)
+	require.True(t, e.MaybeExecuted)
+	require.ErrorContains(t, err, "may not have heard of it yet")
+}
+
+// TestActiveBehindAReadOnlyHost has a read-only host be the preferred one, and the other lose the answer to a create.
+func TestActiveBehindAReadOnlyHost(t *testing.T) {
+	clone, node := apart(t, mock.Config{})
+	clone.server.Inject(mock.Fault{Operation: kmip.OpCreate, Action: mock.Fail, Reason: kmip.PermissionDenied, Count: 100})
+	node.server.Inject(mock.Fault{Operation: kmip.OpCreate, Action: mock.DropResponse})
+	id := clone.create(alice, 256)
+	require.Len(t, node.server.Inventory(), 1)
+	require.Equal(t, "active", node.get(alice, id).State)
+}
+
+// finding is a shelf that finds by Name, and for several connections.
+type finding struct {
+	*shelf
+	mu     sync.Mutex
+	before func(first kmip.Payload) // it carries a request out
+}
+
+func (f *finding) serve(m *kmip.RequestMessage) []kmip.ResponseItem {
+	if f.before != nil {
+		f.before(m.Items[0].Payload)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	located, ok := m.Items[0].Payload.(*kmip.Locate)
+	if !ok {
+		return f.shelf.serve(m)
+	}
+	found := &kmip.LocateResponse{}
+	for _, id := range f.ids {
+		if slices.Contains(f.objects[id].Names(), located.Attributes.Names()[0]) {
+			found.UniqueIdentifiers = append(found.UniqueIdentifiers, id)
+		}
+	}
+	return []kmip.ResponseItem{{Payload: found}}
+}
+
+// all are the identifiers of what it has made.
+func (f *finding) all() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.ids)
 }
 
 // TestNotYetCopied has the preferred host be a read-only one that hears of new objects later.

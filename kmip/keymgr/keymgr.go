@@ -30,6 +30,10 @@ type Config struct {
 	ProjectIsolation bool          // keep the projects' objects apart
 	ObjectGroup      string        // of new objects, "" for none
 	Timeout          time.Duration // of one operation, with all its round trips and retries
+
+	// LeftBehind hears of an object, by its Name, that a server may have made and that nobody will use, since that server
+	// gave no answer and another made it in its place. nil for nobody.
+	LeftBehind func(server, name string)
 }
 
 // Manager is a protocol.KeyManager over a KMIP client. It is for one goroutine at a time. Its errors are of type

@@ -41,6 +41,7 @@ type bench struct {
 	*keymgr.Manager
 	server *mock.Server
 	t      *testing.T
+	left   []string // of LeftBehind: server and Name
 }
 
 func start(t *testing.T, s setting) *bench {
@@ -53,7 +54,7 @@ func start(t *testing.T, s setting) *bench {
 	client := kmip.NewClient(config)
 	t.Cleanup(func() { client.Close() })
 	s.keymgr.Timeout = 10 * time.Second
-	return &bench{keymgr.New(client, s.keymgr), server, t}
+	return &bench{keymgr.New(client, s.keymgr), server, t, nil}
 }
 
 func isolating() keymgr.Config { return keymgr.Config{Activate: true, ProjectIsolation: true} }
@@ -361,7 +362,8 @@ func TestAdministratorDeletes(t *testing.T) {
 	}
 }
 
-// TestRefusedDelete has a server that lets this client destroy nothing. A key that lives on is not marked as compromised.
+// TestRefusedDelete has a server that lets this client destroy nothing. A key that lives on is not marked as compromised, and its
+// state told.
 func TestRefusedDelete(t *testing.T) {
 	for _, force := range []bool{false, true} {
 		for active, state := range map[bool]string{true: "deactivated", false: "pre-active"} {
@@ -371,6 +373,7 @@ func TestRefusedDelete(t *testing.T) {
 			_, err := b.DeleteKey(context.Background(), alice, &protocol.DeleteKey{KeyID: id, Force: force})
 			require.Equal(t, protocol.Unsupported, kind(err), "%v", err)
 			require.Equal(t, state, b.get(alice, id).State)
+			require.Equal(t, active, strings.Contains(err.Error(), "revoked"), "%v", err)
 		}
 	}
 }

@@ -27,25 +27,33 @@ type liar func(*kmip.RequestMessage) []kmip.ResponseItem
 // lie starts a liar and returns a manager that talks to it.
 func lie(t *testing.T, l liar, with ...keymgr.Config) *keymgr.Manager {
 	t.Helper()
-	pki, err := mock.NewPKI()
-	require.NoError(t, err)
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pki.Server}})
-	require.NoError(t, err)
-	var wait sync.WaitGroup
-	wait.Go(func() { l.serve(listener, &wait) })
-	client := kmip.NewClient(kmip.Config{
-		Hosts: []string{listener.Addr().String()}, Version: kmip.V1_4, ConnectTimeout: 5 * time.Second, MaxRetries: 3, RetryInterval: time.Millisecond,
-		TLS: kmip.TLS{Certificate: pki.Client, Roots: pki.Roots, MinVersion: tls.VersionTLS13},
-	})
-	t.Cleanup(func() {
-		client.Close()
-		listener.Close()
-		wait.Wait()
-	})
 	config := keymgr.Config{ProjectIsolation: true, Timeout: time.Minute}
 	if len(with) > 0 {
 		config = with[0]
 	}
+	return lieApart(t, config, l)
+}
+
+// lieApart starts several liars and returns a manager for all, in that order.
+func lieApart(t *testing.T, config keymgr.Config, liars ...liar) *keymgr.Manager {
+	t.Helper()
+	pki, err := mock.NewPKI()
+	require.NoError(t, err)
+	var hosts []string
+	var wait sync.WaitGroup
+	t.Cleanup(wait.Wait)
+	for _, l := range liars {
+		listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pki.Server}})
+		require.NoError(t, err)
+		t.Cleanup(func() { listener.Close() })
+		wait.Go(func() { l.serve(listener, &wait) })
+		hosts = append(hosts, listener.Addr().String())
+	}
+	client := kmip.NewClient(kmip.Config{
+		Hosts: hosts, Version: kmip.V1_4, ConnectTimeout: 5 * time.Second, MaxRetries: 3, RetryInterval: time.Millisecond,
+		TLS: kmip.TLS{Certificate: pki.Client, Roots: pki.Roots, MinVersion: tls.VersionTLS13},
+	})
+	t.Cleanup(func() { client.Close() })
 	return keymgr.New(client, config)
 }
 

@@ -3,6 +3,8 @@ package keymgr
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 
 	"kmip-keymgr/kmip"
@@ -12,28 +14,47 @@ import (
 // How often an activation is tried of which nobody knows the outcome. The deadline ends it in any case.
 const maxActivations = 5
 
-// once runs try. Where nobody knows what came of that, look finds out whether the change is there: if it is, it is adopted,
-// and if it is not, try runs again, as often as the client may retry. So nothing is made twice, and nothing that was made is
-// lost. The first look is immediate; another follows the pause before each retry, for a change that arrives late. effect says
-// what may have happened, for an error that leaves it open.
-func (m *Manager) once(ctx context.Context, effect func() string, try func() error, look func() (bool, error)) error {
+// change is something that is done at a server.
+type change struct {
+	try    func() error         // asks for it
+	look   func() (bool, error) // finds out whether it is there
+	safe   bool                 // to ask for it twice does no harm
+	effect func() string        // what may have happened, for an error that leaves it open
+}
+
+// once carries a change out. Where nobody knows what came of that, and the change is there, it is adopted; where it is not,
+// it is tried again, as often as the client may retry. So nothing is made twice, and nothing that was made is lost. The first
+// look is immediate; another follows the pause before each retry, for a change that arrives late. A server that did not
+// answer in time may be at it still: it is only looked at, until the deadline.
+func (m *Manager) once(ctx context.Context, c change) error {
+	var late []string // servers
+	try := func() error {
+		err := c.try()
+		if errors.Is(err, context.DeadlineExceeded) {
+			late = append(late, m.client.Server())
+		}
+		return err
+	}
 	first := try()
 	if !outcomeUnknown(first) {
 		return first
 	}
 	var refused error // a further attempt, perhaps because the first has taken the Name
 	for again := m.client.Attempts(); ; {
-		there, unseen := look()
+		there, unseen := c.look()
 		more := !there && again.Next(ctx)
 		if more && unseen == nil {
-			there, unseen = look()
+			there, unseen = c.look()
 		}
 		switch {
 		case there:
 			return nil
 		case !more, unseen == nil && refused != nil:
-			return inDoubt(first, refused, unseen, effect())
+			return inDoubt(first, refused, unseen, c.effect())
 		case unseen != nil: // the client has waited and tried again before it gave up; a later look may see
+			continue
+		case !c.safe && slices.Contains(late, m.client.Server()):
+			again = m.client.Attempts()
 			continue
 		}
 		err := try()
@@ -44,6 +65,15 @@ func (m *Manager) once(ctx context.Context, effect func() string, try func() err
 			refused = err
 		}
 	}
+}
+
+// gone is what it says that the server in use does not have what was to be taken away at the one asked. Another one may not
+// have heard of it yet, and then it is not known whether it is gone.
+func (m *Manager) gone(asked string) (bool, error) {
+	if server := m.client.Server(); server != asked {
+		return false, fmt.Errorf("%s does not have it, but may not have heard of it yet", server)
+	}
+	return true, nil
 }
 
 // outcomeUnknown reports whether nobody knows the outcome: the request may have been carried out, and no answer says so.
@@ -78,6 +108,18 @@ func (m *Manager) identify(ctx context.Context, name string) (string, error) {
 func (m *Manager) made(id string) {
 	m.maker = m.client.Server()
 	m.settle(id)
+}
+
+// report tells of what may have been left behind by attempts before the one that made these.
+func (m *Manager) report(made ...*description) {
+	if m.config.LeftBehind == nil {
+		return
+	}
+	for _, d := range made {
+		for _, l := range d.left {
+			m.config.LeftBehind(l.server, l.name)
+		}
+	}
 }
 
 // activate makes an object Active in a round trip of its own. One that is Active already is well.

@@ -32,10 +32,11 @@ func (m *Manager) CreateKeyPair(ctx context.Context, who *protocol.Context, args
 		made, err = m.identifyPair(ctx, private, public)
 		return made != nil, err
 	}
-	if err := m.once(ctx, mayExist, try, look); err != nil {
+	if err := m.once(ctx, change{try: try, look: look, effect: mayExist}); err != nil {
 		return nil, m.fail(err)
 	}
 	m.made(made.Private)
+	m.report(private, public)
 	if err := m.activatePair(ctx, made, private, public); err != nil {
 		return nil, m.fail(err)
 	}
