@@ -130,16 +130,22 @@ func (r *reader) fail(option, reason string) {
 
 // text is that of the first option that is set; the others are older names of it.
 func (r *reader) text(options ...string) string {
+	_, text := r.first(options)
+	return text
+}
+
+// first is the first option that is set, and its text.
+func (r *reader) first(options []string) (option, text string) {
 	for _, option := range options {
 		text, ok, err := r.lookup(option)
 		if r.err == nil {
 			r.err = err
 		}
 		if ok && text != "" {
-			return text
+			return option, text
 		}
 	}
-	return ""
+	return "", ""
 }
 
 func (r *reader) secret(option string) secret.Bytes {
@@ -176,13 +182,13 @@ func (r *reader) file(option string) []byte {
 }
 
 func (r *reader) number(fallback int, options ...string) int {
-	text := r.text(options...)
+	option, text := r.first(options)
 	if text == "" {
 		return fallback
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n > 1_000_000 {
-		r.fail(options[0], "must be a number of at most 1000000")
+		r.fail(option, "must be a number of at most 1000000")
 	}
 	return n
 }

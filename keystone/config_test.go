@@ -67,7 +67,7 @@ func TestDefaultsAndOldNames(t *testing.T) {
 func TestConfigErrors(t *testing.T) {
 	for option, text := range map[string]string{
 		"auth_type": "v3kerberos", "insecure": "true", "http_connect_timeout": "soon", "token_cache_time": "99999999",
-		"service_token_roles_required": "maybe", "cafile": "/missing", "auth_section": "keystone", "password": "\xff",
+		"timeout": "soon", "service_token_roles_required": "maybe", "cafile": "/missing", "auth_section": "keystone", "password": "\xff",
 	} {
 		t.Run(option, func(t *testing.T) {
 			_, err := ReadConfig(section(map[string]string{option: text}), files)

@@ -8,6 +8,8 @@ import (
 	"os"
 	"regexp"
 	"strings"
+
+	"kmip-keymgr/kmip"
 )
 
 // WriteConf makes nova.conf in the PKI's directory, or makes the one that is there fit: a [kmip] section with which a client
@@ -93,6 +95,9 @@ func (p *PKI) amend(text, host, port string, config *Config) string {
 	if config.Keystone == nil && f.value("mode") != "" {
 		options = append(options, option{"mode", "standalone"})
 	}
+	if v, err := kmip.ParseVersion(f.value("kmip_version")); err == nil && !config.speaks(v) {
+		options = append(options, option{"kmip_version", "auto"})
+	}
 	for _, o := range p.files() {
 		if f.value(o.name) == "" {
 			options = append(options, o)
@@ -102,6 +107,11 @@ func (p *PKI) amend(text, host, port string, config *Config) string {
 		f.set(o)
 	}
 	return strings.Join(f.lines, "\n")
+}
+
+// speaks reports whether a server of that configuration will speak the version.
+func (c *Config) speaks(v kmip.Version) bool {
+	return c.Versions == (VersionRange{}) || c.Versions.has(v)
 }
 
 // conf is a file as lines, of which some are options in [kmip].
@@ -129,14 +139,27 @@ func parseConf(text string) *conf {
 	return f
 }
 
-// value is an option's as it is written, "" where it is not.
+// value is an option's as it is written, its lines joined, "" where it is not.
 func (f *conf) value(name string) string {
 	at, ok := f.at[name]
 	if !ok {
 		return ""
 	}
-	line := f.lines[at]
-	return strings.TrimSpace(line[strings.IndexAny(line, "=:")+1:])
+	first := f.lines[at]
+	value := strings.TrimSpace(first[strings.IndexAny(first, "=:")+1:])
+	for _, line := range f.continued(at) {
+		value += strings.TrimSpace(line)
+	}
+	return value
+}
+
+// continued are the lines that go on with the option on that line: those that begin with white space and hold something.
+func (f *conf) continued(at int) []string {
+	end := at + 1
+	for end < len(f.lines) && strings.TrimSpace(f.lines[end]) != "" && strings.ContainsRune(" \t", rune(f.lines[end][0])) {
+		end++
+	}
+	return f.lines[at+1 : end]
 }
 
 // set changes an option's line, or adds one.
@@ -146,6 +169,7 @@ func (f *conf) set(o option) {
 	}
 	if at, ok := f.at[o.name]; ok {
 		f.lines[at] = o.String()
+		clear(f.continued(at))
 		return
 	}
 	if f.end < 0 {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"kmip-keymgr/kmip"
 	"kmip-keymgr/mock"
 )
 
@@ -59,8 +60,8 @@ func TestConfIsKept(t *testing.T) {
 		"another port": {
 			"127.0.0.1:2",
 			mock.Config{},
-			"[key_manager]\nport = 7\n\n[KMIP]\n#port = 3\nport = 1\ntimeout = 9\nhost = 127.0.0.1\n username = x\n\n[other]\nport = 5",
-			"[key_manager]\nport = 7\n\n[KMIP]\n#port = 3\nport = 2\ntimeout = 9\nhost = 127.0.0.1\n username = x\n\n[other]\nport = 5",
+			"[key_manager]\nport = 7\n\n[KMIP]\n#port = 3\nport = 1\ntimeout = 9\n username = x\nhost = 127.0.0.1\n\n[other]\nport = 5",
+			"[key_manager]\nport = 7\n\n[KMIP]\n#port = 3\nport = 2\ntimeout = 9\n username = x\nhost = 127.0.0.1\n\n[other]\nport = 5",
 		},
 		"the last one counts": {"127.0.0.1:2", mock.Config{}, "[kmip]\nhost = 127.0.0.1\nport = 2\nport = 3\n", "[kmip]\nhost = 127.0.0.1\nport = 2\nport = 2\n"},
 		"no such options":     {"127.0.0.1:2", mock.Config{}, "[kmip]\ntimeout = 9\n\n[other]\n", "[kmip]\ntimeout = 9\nhost = 127.0.0.1\nport = 2\n\n[other]\n"},
@@ -73,6 +74,18 @@ func TestConfIsKept(t *testing.T) {
 			"127.0.0.1:2",
 			mock.Config{},
 			"[kmip]\nmode = integrated\nhost = 127.0.0.1\nport = 2\n", "[kmip]\nmode = standalone\nhost = 127.0.0.1\nport = 2\n",
+		},
+		"several lines": {"127.0.0.1:2", mock.Config{}, "[kmip]\nhost = a:1\n , b:2\nport = 9\n", "[kmip]\nhost = a:1\n , b:2\nport = 9\n"},
+		"a line more":   {"127.0.0.1:2", mock.Config{}, "[kmip]\nhost =\n 10.0.0.1\nport = 2\n", "[kmip]\nhost = 127.0.0.1\n\nport = 2\n"},
+		"a version that it speaks": {
+			"127.0.0.1:2",
+			mock.Config{Versions: mock.VersionRange{Min: kmip.V1_0, Max: kmip.V1_4}},
+			"[kmip]\nhost = 127.0.0.1\nport = 2\nkmip_version = 1.4\n", "[kmip]\nhost = 127.0.0.1\nport = 2\nkmip_version = 1.4\n",
+		},
+		"a version that it does not speak": {
+			"127.0.0.1:2",
+			mock.Config{Versions: mock.VersionRange{Min: kmip.V2_0, Max: kmip.V2_1}},
+			"[kmip]\nhost = 127.0.0.1\nport = 2\nkmip_version = 1.4\n", "[kmip]\nhost = 127.0.0.1\nport = 2\nkmip_version = auto\n",
 		},
 		"another host": {"192.0.2.1:2", mock.Config{}, "[kmip]\nhost = 127.0.0.1\nport = 2\n", "[kmip]\nhost = 192.0.2.1\nport = 2\nserver_name = localhost\n"},
 	} {

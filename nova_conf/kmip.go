@@ -51,10 +51,21 @@ func (f *Files) KMIP() (*KMIP, error) {
 			k.Hosts[i].Port = k.Port
 		}
 	}
-	if len(k.Password) > 0 && k.Username == "" {
-		return nil, f.fail("password", "needs a username")
+	if err := f.consistent(k); err != nil {
+		return nil, err
 	}
 	return k, nil
+}
+
+// consistent tells of options that do not go together.
+func (f *Files) consistent(k *KMIP) error {
+	switch {
+	case len(k.Password) > 0 && k.Username == "":
+		return f.fail("password", "needs a username")
+	case k.Integrated && k.Username != "" && (k.KMIPVersion == "1.0" || k.KMIPVersion == "1.1"):
+		return f.fail("kmip_version", "has no room for the credential of mode = integrated beside that of username: it must be 1.2 or later")
+	}
+	return nil
 }
 
 // convert treats an empty text as unset where an option may be unset.

@@ -108,6 +108,7 @@ func TestRefusedValues(t *testing.T) {
 		{"no such option", "host = $kmip.nosuch", "$kmip.nosuch: there is no such option"},
 		{"cycle", "host = $helper\nhelper = ${host}", "refers back to itself"},
 		{"password alone", "password = x", "needs a username"},
+		{"no room for two credentials", "kmip_version = 1.1\nmode = integrated\nusername = x", "must be 1.2 or later"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := kmip(t, test.line)
