@@ -1,7 +1,6 @@
 package kmip
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -127,29 +126,25 @@ func (c *Client) passOver() {
 	c.hosts.moved = time.Now()
 }
 
-// Elsewhere asks the other hosts, each in its turn and alone, until one knows, and stays with that. Where none knows the
-// client is back at the host that it was at, and unasked is why one of them, the first, did not say. A client that stays with
-// its host asks nobody else.
-func (c *Client) Elsewhere(ctx context.Context, ask func() (known bool, err error)) (unasked error) {
+// Elsewhere asks the other hosts, each in its turn and alone, until one knows, and stays with that. Hosts that cannot be
+// reached are left out. Where none knows the client is back at the host that it was at. One that stays with its host asks
+// nobody else.
+func (c *Client) Elsewhere(ctx context.Context, ask func() (known bool)) {
 	if c.stays || len(c.config.Hosts) < 2 {
-		return nil
+		return
 	}
 	defer c.Stay(false)
 	for range len(c.config.Hosts) - 1 {
 		c.passOver()
 		c.hosts.until = time.Time{}
-		known, err := false, c.connect(ctx)
-		if err == nil {
-			c.Stay(true)
-			known, err = ask()
+		if c.connect(ctx) != nil {
+			continue
 		}
-		if known {
-			return nil
+		if c.Stay(true); ask() {
+			return
 		}
-		unasked = cmp.Or(unasked, err)
 	}
 	c.passOver()
-	return unasked
 }
 
 // FailBack goes back to a better host than the one in use, if one has come back. It does not wait: from time to time it has

@@ -15,22 +15,27 @@ import (
 // the key id may well be the server's identifier, and one round trip does.
 func (m *Manager) delete(ctx context.Context, who *protocol.Context, keyID string, force bool) error {
 	var lost error
+	asked := "" // which server
 	if force && !m.isolates(who) {
 		lost = m.destroyOnce(ctx, retired(keyID))
+		asked = m.client.Server()
 		if lost == nil || !outcomeUnknown(lost) && !mayHaveOtherID(lost) {
 			return lost
 		}
 	}
 	f, err := m.findToDelete(ctx, who, keyID)
-	switch {
-	case err == nil:
+	if err == nil {
 		return keepDoubt(m.deleteFound(ctx, who, keyID, force, f), lost, mayBeGone(keyID))
-	case outcomeUnknown(lost) && isNotFound(err): // neither as an identifier nor as a Name, so what was not answered destroyed it
-		return nil
-	case outcomeUnknown(lost):
-		return inDoubt(lost, nil, err, mayBeGone(keyID))
 	}
-	return err
+	if !outcomeUnknown(lost) {
+		return err
+	}
+	if isNotFound(err) { // neither as an identifier nor as a Name, so what was not answered destroyed it
+		if _, err = m.gone(asked); err == nil {
+			return nil
+		}
+	}
+	return inDoubt(lost, nil, err, mayBeGone(keyID))
 }
 
 // findToDelete finds an object as the caller sees it. But an administrator of one project who deletes another's is told that

@@ -137,10 +137,12 @@ func notFound(keyID string) *protocol.Error {
 	return &protocol.Error{Kind: protocol.NotFound, Reason: kmip.ItemNotFound.String(), Message: "no key " + keyID}
 }
 
-// notEverywhere is the error where one host does not have the key, and another that may have it did not say.
-func notEverywhere(keyID string, unasked error) *protocol.Error {
-	return &protocol.Error{Kind: protocol.Unavailable, Retryable: true,
-		Message: "no key " + keyID + " where it could be looked for, and another host may have it: " + unasked.Error()}
+// notEverywhere is the error where one host does not have the key, and another that was asked too did not answer.
+func notEverywhere(keyID string, silent error) *protocol.Error {
+	return &protocol.Error{
+		Kind: protocol.Unavailable, Retryable: true,
+		Message: "no key " + keyID + " at one host, and another that may have it did not answer: " + silent.Error(),
+	}
 }
 
 func isNotFound(err error) bool {

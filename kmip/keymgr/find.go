@@ -51,18 +51,16 @@ func (m *Manager) find(ctx context.Context, who *protocol.Context, keyID string,
 	}
 	f, err := m.resolve(ctx, keyID, value)
 	if isNotFound(err) { // on this host: what was made at another may not have been copied here yet
-		unasked := m.client.Elsewhere(ctx, func() (known bool, silent error) {
+		m.client.Elsewhere(ctx, func() bool {
 			there, unreadable := m.resolve(ctx, keyID, value)
-			if there != nil {
+			switch {
+			case there != nil:
 				f, err = there, unreadable
-			} else if !isResult(unreadable) {
-				silent = unreadable
+			case !isResult(unreadable): // it may know the key
+				err = notEverywhere(keyID, unreadable)
 			}
-			return there != nil, silent
+			return there != nil
 		})
-		if unasked != nil {
-			err = notEverywhere(keyID, unasked)
-		}
 	}
 	if isNotFound(err) || f != nil && (f.destroyed() || !m.visible(who, f)) {
 		return nil, notFound(keyID)

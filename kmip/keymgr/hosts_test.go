@@ -259,44 +259,52 @@ func TestLateServer(t *testing.T) {
 	require.Empty(t, other.all())
 }
 
-// TestAbsentElsewhere has a host with a key go away, and another not know the key yet. Nobody is told that it is not there.
+// TestAbsentElsewhere has a host be asked to destroy a key, not do it and go away. Another does not know the key yet, which
+// does not make it gone.
 func TestAbsentElsewhere(t *testing.T) {
-	for name, away := range map[string]mock.Fault{
-		"refuses": {Action: mock.Refuse, Count: 1000},
-		"hangs":   {Action: mock.Delay, Delay: time.Hour, Count: 1000},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+	for _, who := range []*protocol.Context{alice, service} {
+		for _, force := range []bool{false, true} {
 			a, b := apart(t, mock.Config{})
 			id := a.create(alice, 256)
-			unasked := func(what string, err error, maybe bool) {
-				t.Helper()
-				e, ok := err.(*protocol.Error)
-				require.True(t, ok, "%s: %v", what, err)
-				require.Equal(t, protocol.Unavailable, e.Kind, "%s: %v", what, err)
-				require.True(t, e.Retryable)
-				require.Equal(t, maybe, e.MaybeExecuted, "%s: %v", what, err)
-			}
-			in := func() context.Context {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-				t.Cleanup(cancel)
-				return ctx
-			}
-			a.server.Inject(mock.Fault{Operation: kmip.OpDestroy, Action: mock.DropRequest}, away)
-			_, err := a.DeleteKey(in(), alice, &protocol.DeleteKey{KeyID: id})
-			unasked("delete", err, name == "refuses") // or else it is not read whose it is
-			if name == "refuses" {
-				_, err := fresh(t, a, b).DeleteKey(in(), service, &protocol.DeleteKey{KeyID: id, Force: true})
-				unasked("delete as the service", err, false)
-			}
-			_, err = fresh(t, a, b).GetKey(in(), alice, &protocol.GetKey{KeyID: id})
-			unasked("get", err, false)
-			_, err = fresh(t, a, b).CopyKey(in(), alice, &protocol.CopyKey{KeyID: id})
-			unasked("copy", err, false)
+			a.server.Inject(mock.Fault{Operation: kmip.OpDestroy, Action: mock.DropRequest}, mock.Fault{Action: mock.Refuse, Count: 1000})
+			_, err := a.DeleteKey(t.Context(), who, &protocol.DeleteKey{KeyID: id, Force: force})
+			e, ok := err.(*protocol.Error)
+			require.True(t, ok, "%v", err)
+			require.Equal(t, protocol.Unavailable, e.Kind, "%v", err)
+			require.True(t, e.Retryable && e.MaybeExecuted)
 			require.Len(t, a.server.Inventory(), 1)
 			require.Empty(t, b.server.Inventory())
-		})
+		}
 	}
+}
+
+// TestSilentHost has a host with a key not answer, and another not know the key yet. Nobody is told that it is not there.
+func TestSilentHost(t *testing.T) {
+	t.Parallel()
+	a, b := apart(t, mock.Config{})
+	id := a.create(alice, 256)
+	a.server.Inject(mock.Fault{Action: mock.Delay, Delay: time.Hour, Count: 1000})
+	for name, ask := range map[string]func(context.Context, *keymgr.Manager) error{
+		"get": func(ctx context.Context, m *keymgr.Manager) error {
+			_, err := m.GetKey(ctx, alice, &protocol.GetKey{KeyID: id})
+			return err
+		},
+		"copy": func(ctx context.Context, m *keymgr.Manager) error {
+			_, err := m.CopyKey(ctx, alice, &protocol.CopyKey{KeyID: id})
+			return err
+		},
+		"delete": func(ctx context.Context, m *keymgr.Manager) error {
+			_, err := m.DeleteKey(ctx, alice, &protocol.DeleteKey{KeyID: id})
+			return err
+		},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := ask(ctx, fresh(t, a, b))
+		require.Equal(t, protocol.Unavailable, kind(err), "%s: %v", name, err)
+		require.ErrorContains(t, err, "did not answer")
+	}
+	require.Len(t, a.server.Inventory(), 1)
 }
 
 // TestConsumerRemovedElsewhere has a host not answer a removal, and another have a copy from before there was a consumer.
