@@ -38,16 +38,17 @@ func newHelper(f *flags, environ []string, errs io.Writer) *helper {
 	config := clientConfig(h.config, h.identity)
 	config.PassedOver = h.passedOver
 	h.client = kmip.NewClient(config)
-	manager := keymgr.New(h.client, keymgr.Config{
+	behaviour := keymgr.Config{
 		Activate:         h.config.Activate,
 		ProjectIsolation: h.config.ProjectIsolation && !h.config.Integrated, // else the server keeps projects apart
 		ObjectGroup:      h.config.ObjectGroup,
 		Timeout:          h.config.Timeout,
 		LeftBehind:       h.leftBehind,
-	})
-	if h.KeyManager = manager; h.config.Integrated {
-		h.KeyManager = keymgr.NewIntegrated(manager, h.callers)
 	}
+	if h.config.Integrated {
+		behaviour.Identities = h.callers
+	}
+	h.KeyManager = keymgr.New(h.client, behaviour)
 	return h
 }
 

@@ -25,12 +25,22 @@ var networkSteps = [...]string{"name resolution", "tcp", "tls", "kmip", "credent
 // tlsStep is the place of "tls" among them.
 const tlsStep = 2
 
-// Check takes the steps to a working key manager that lead over the network, up to the first that no host passes. A host
-// that does not pass where another does is told beside that.
+// Check takes the steps to a working key manager that lead over the network, up to the first that no host passes. Hosts that
+// fail where another passes are named in the same step. Where it cannot be found out who the caller is, the credential is
+// what fails: without a caller only Query is sent.
 func (m *Manager) Check(ctx context.Context, who *protocol.Context, options *protocol.CheckOptions) (*protocol.Check, error) {
 	ctx, end := m.begin(ctx)
 	defer end()
-	return m.check(ctx, who, options, credential{}), nil
+	c, err := m.identify(ctx, who)
+	if err != nil {
+		return m.check(ctx, nil, options, credential{err: err, advice: identityAdvice(err, c.credential)}), nil
+	}
+	defer m.speakFor(c)()
+	done := m.check(ctx, c.Context, options, m.credentialOf(c))
+	if c.lent && !done.OK {
+		m.config.Identities.Forget(c.credential) // the next request gets another token, lest it was that
+	}
+	return done, nil
 }
 
 // check takes the steps to all hosts at once, and then one key through its life.
@@ -53,26 +63,6 @@ func add(c *protocol.Check, s protocol.Step) {
 	c.OK = s.OK
 }
 
-// Check finds out who the caller is and takes the same steps. Where that cannot be found out, the credential is what fails:
-// nothing is sent for nobody but the question what the server is.
-func (i *Integrated) Check(ctx context.Context, who *protocol.Context, options *protocol.CheckOptions) (*protocol.Check, error) {
-	ctx, end := i.manager.begin(ctx)
-	defer end()
-	c, err := i.identify(ctx, who)
-	if err != nil {
-		return i.manager.check(ctx, nil, options, credential{err: err, advice: identityAdvice(err, c.credential)}), nil
-	}
-	theirs := kmip.OpenStackCredential(requestContext(c.Context))
-	defer theirs.Clear()
-	i.manager.client.As(&theirs)
-	defer i.manager.client.As(nil)
-	done := i.manager.check(ctx, c.Context, options, credentialOf(&c))
-	if c.lent && !done.OK {
-		i.identities.Forget(c.credential) // the next request gets another token, lest it was that
-	}
-	return done, nil
-}
-
 // credential is what is known of it before any server is asked.
 type credential struct {
 	detail     string // who it is for
@@ -82,8 +72,11 @@ type credential struct {
 	advice     string // about that
 }
 
-func credentialOf(c *caller) credential {
-	known := credential{detail: "a token that says itself who it is", integrated: true, lent: c.lent}
+func (m *Manager) credentialOf(c caller) credential {
+	if m.config.Identities == nil {
+		return credential{}
+	}
+	known := credential{detail: "a token alone, without user and project", integrated: true, lent: c.lent}
 	if c.UserID != "" {
 		known.detail = fmt.Sprintf("user %q of project %q", c.UserID, c.ProjectID)
 	}

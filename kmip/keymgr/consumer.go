@@ -66,8 +66,12 @@ func (f *found) namesakes(a *kmip.Attribute) (n int) {
 
 // AddConsumer records a consumer. One that is recorded already stays as it is.
 func (m *Manager) AddConsumer(ctx context.Context, who *protocol.Context, args *protocol.ChangeConsumer) (*protocol.Done, error) {
+	return do(ctx, m, who, args, m.addConsumer)
+}
+
+func (m *Manager) addConsumer(ctx context.Context, who *protocol.Context, args *protocol.ChangeConsumer) (*protocol.Done, error) {
 	done := func(f *found) (bool, error) { return f.recorded(args.Consumer) != nil, nil }
-	return m.changeConsumer(ctx, who, args.KeyID, done, func(ctx context.Context, f *found) error {
+	return &protocol.Done{}, m.changeConsumer(ctx, who, args.KeyID, done, func(ctx context.Context, f *found) error {
 		_, err := kmip.Do(ctx, m.client, &kmip.AddAttribute{UniqueIdentifier: f.id, Attribute: consumerAttribute(args.Consumer)})
 		return err
 	})
@@ -75,6 +79,10 @@ func (m *Manager) AddConsumer(ctx context.Context, who *protocol.Context, args *
 
 // RemoveConsumer takes a consumer off the record. One that is not on it is not found.
 func (m *Manager) RemoveConsumer(ctx context.Context, who *protocol.Context, args *protocol.ChangeConsumer) (*protocol.Done, error) {
+	return do(ctx, m, who, args, m.removeConsumer)
+}
+
+func (m *Manager) removeConsumer(ctx context.Context, who *protocol.Context, args *protocol.ChangeConsumer) (*protocol.Done, error) {
 	asked := "" // which server
 	done := func(f *found) (bool, error) {
 		if asked == "" || f.recorded(args.Consumer) != nil {
@@ -82,7 +90,7 @@ func (m *Manager) RemoveConsumer(ctx context.Context, who *protocol.Context, arg
 		}
 		return m.gone(asked)
 	}
-	return m.changeConsumer(ctx, who, args.KeyID, done, func(ctx context.Context, f *found) error {
+	return &protocol.Done{}, m.changeConsumer(ctx, who, args.KeyID, done, func(ctx context.Context, f *found) error {
 		a := f.recorded(args.Consumer)
 		if a == nil {
 			return &protocol.Error{Kind: protocol.NotFound, Reason: kmip.ItemNotFound.String(), Message: "the key has no such consumer"}
@@ -96,19 +104,16 @@ func (m *Manager) RemoveConsumer(ctx context.Context, who *protocol.Context, arg
 	})
 }
 
-// changeConsumer reads the object and changes what is to be changed, unless that is done.
-func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, keyID string, done func(*found) (bool, error), alter func(context.Context, *found) error) (*protocol.Done, error) {
-	ctx, end := m.begin(ctx)
-	defer end()
+// changeConsumer reads the object and alters what is to be altered, unless that is done.
+func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, keyID string, done func(*found) (bool, error), alter func(context.Context, *found) error) error {
 	f, err := m.find(ctx, who, keyID, false)
 	if err != nil {
-		return nil, m.fail(err)
+		return err
 	}
 	if already, _ := done(f); already {
-		return &protocol.Done{}, nil
+		return nil
 	}
 	m.settle(f.id)
-	effect := func() string { return "the consumers of the key " + keyID + " may have been changed" }
 	try := func() error { return alter(ctx, f) }
 	look := func() (bool, error) {
 		shown, err := m.find(ctx, who, keyID, false)
@@ -118,12 +123,10 @@ func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, key
 		f = shown
 		return done(f)
 	}
+	effect := func() string { return "the consumers of the key " + keyID + " may have been changed" }
 	err = m.once(ctx, change{try: try, look: look, effect: effect})
 	if !outcomeUnknown(err) && (errors.Is(err, kmip.OperationNotSupported) || errors.Is(err, kmip.InvalidMessage)) { // of which PyKMIP's is the latter
-		err = &protocol.Error{Kind: protocol.Unsupported, Reason: asError(err).Reason, Message: "the server does not add or delete attributes, and these keep the consumers"}
+		return &protocol.Error{Kind: protocol.Unsupported, Reason: asError(err).Reason, Message: "the server cannot add or delete attributes, in which the consumers are kept"}
 	}
-	if err != nil {
-		return nil, m.fail(err)
-	}
-	return &protocol.Done{}, nil
+	return err
 }

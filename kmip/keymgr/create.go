@@ -49,8 +49,15 @@ func (m *Manager) making(try func() error, all ...*description) func() error {
 	}
 }
 
-// describe describes a new object.
-func (m *Manager) describe(who *protocol.Context, name string, expiration *time.Time) *description {
+// describe describes an object that is asked for. One that has expired already is refused before it is made.
+func (m *Manager) describe(who *protocol.Context, name string, expiration *time.Time) (*description, error) {
+	if expiration != nil && isPast(*expiration) {
+		return nil, invalid("args.expiration: must be in the future")
+	}
+	return m.description(who, name, expiration), nil
+}
+
+func (m *Manager) description(who *protocol.Context, name string, expiration *time.Time) *description {
 	d := &description{names: []string{protocol.NewUUID()}, record: newRecord(who, name)}
 	if m.config.ObjectGroup != "" {
 		d.further = append(d.further, kmip.TextAttribute(ttlv.TagObjectGroup, m.config.ObjectGroup))
@@ -69,14 +76,6 @@ func (d *description) expired() bool {
 
 // isPast reports whether a server would refuse to activate what is to be deactivated by then (section 3.27).
 func isPast(at time.Time) bool { return !at.After(time.Now()) }
-
-// admitNew refuses whom admit refuses, and what has expired before it is made.
-func (m *Manager) admitNew(who *protocol.Context, expiration *time.Time) error {
-	if expiration != nil && isPast(*expiration) {
-		return invalid("args.expiration: must be in the future")
-	}
-	return m.admit(who)
-}
 
 // attributes are the description as the server takes it.
 func (m *Manager) attributes(d *description) kmip.Attributes {
@@ -196,7 +195,7 @@ func (m *Manager) make(ctx context.Context, d *description, activate bool, add a
 		})
 	}, d)
 	look := func() (there bool, err error) {
-		id, err = m.identify(ctx, d.name())
+		id, err = m.identifierOf(ctx, d.name())
 		active = kmip.ErrNotRun
 		return id != "", err
 	}

@@ -54,7 +54,9 @@ func (m *Manager) findToDelete(ctx context.Context, who *protocol.Context, keyID
 
 func (m *Manager) deleteFound(ctx context.Context, who *protocol.Context, keyID string, force bool, f *found) error {
 	if n := len(f.consumers); n > 0 && !force {
-		return invalid("the key has %d consumers; force deletes it anyway", n)
+		e := invalid("the key has %d consumers; force deletes it anyway", n)
+		e.Server = m.client.Server()
+		return e
 	}
 	m.settle(f.id)
 	err := m.destroy(ctx, f.id)

@@ -9,14 +9,11 @@ import (
 	"kmip-keymgr/protocol"
 )
 
-// fail is err as the protocol tells it, with the server it came from; nil stays nil.
+// fail is err as the protocol tells it, with the server it came from. A fault of the request's own came from none.
 func (m *Manager) fail(err error) error {
-	if err == nil {
-		return nil
-	}
 	e := asError(err)
 	m.blameCredential(e, err)
-	if e.Server == "" {
+	if e.Server == "" && (e.Kind != protocol.InvalidRequest || e.Reason != "") {
 		e.Server = m.client.Server()
 	}
 	return e

@@ -10,8 +10,9 @@ import (
 	"kmip-keymgr/protocol"
 )
 
-// Integrated is a Manager for a server that understands the OpenStack credential. Every request carries the caller's; without
-// one nothing is sent, except check's Query. The server decides what the caller may do, by asking Keystone.
+// Identities are those of callers that bring no token. A manager that has them speaks to a server that understands the
+// OpenStack credential (mode = integrated): every request carries the caller's; without one nothing is sent, except check's
+// Query. The server decides what the caller may do, by asking Keystone.
 //
 // A context proves itself by its token. One without is, by what it has of Castellan's:
 //
@@ -19,12 +20,8 @@ import (
 //   - a KeystonePassword, or a KeystoneToken with a scope: the identity that Keystone gives for it
 //   - a Password: nobody, since no Keystone knows it
 //   - nothing, or no context at all: the service's own identity, where the operator allows for that
-type Integrated struct {
-	manager    *Manager
-	identities Identities
-}
-
-// Identities are those of callers that bring no token. A credential is nil, for the service itself, or has the fields of one
+//
+// A credential is nil, for the service itself, or has the fields of one
 // of Castellan's that Keystone knows, and type, which is keystone_password or keystone_token.
 type Identities interface {
 	// Authenticate gives a context with a token and what Keystone says about it. The token stays the callee's. Errors are
@@ -34,12 +31,6 @@ type Identities interface {
 	Forget(credential map[string]string)
 }
 
-// NewIntegrated makes a manager that speaks for its callers. The manager given is its own from then on.
-func NewIntegrated(m *Manager, identities Identities) *Integrated {
-	m.integrated = true
-	return &Integrated{m, identities}
-}
-
 // caller is who an operation is for.
 type caller struct {
 	*protocol.Context
@@ -47,20 +38,20 @@ type caller struct {
 	lent       bool // the token is from Identities, for the credential
 }
 
-// identify finds out who the caller is.
-func (i *Integrated) identify(ctx context.Context, who *protocol.Context) (c caller, err error) {
+// identify finds out who the caller is, if anybody wants to know.
+func (m *Manager) identify(ctx context.Context, who *protocol.Context) (c caller, err error) {
+	if m.config.Identities == nil || who != nil && len(who.AuthToken) > 0 {
+		return caller{Context: who}, nil
+	}
 	if who == nil {
 		who = &protocol.Context{}
-	}
-	if len(who.AuthToken) > 0 {
-		return caller{Context: who}, nil
 	}
 	if c.credential, err = castellan(who.Castellan); err != nil {
 		return c, err
 	}
 	if token := c.credential["token"]; token != "" && !scoped(c.credential) {
 		c.Context = &protocol.Context{AuthToken: secret.Bytes(token)}
-	} else if c.Context, err = i.identities.Authenticate(ctx, c.credential); err != nil {
+	} else if c.Context, err = m.config.Identities.Authenticate(ctx, c.credential); err != nil {
 		return c, err
 	} else {
 		c.lent = true
@@ -129,78 +120,27 @@ func requestContext(c *protocol.Context) *kmip.RequestContext {
 	}
 }
 
-// verb is one of Manager's methods.
-type verb[A, R any] func(*Manager, context.Context, *protocol.Context, A) (R, error)
-
-// as runs one of the manager's verbs with the caller's credential on every request.
-func as[A, R any](ctx context.Context, i *Integrated, who *protocol.Context, args A, run verb[A, R]) (result R, err error) {
-	ctx, end := i.manager.begin(ctx)
-	defer end()
-	c, err := i.identify(ctx, who)
-	if err != nil {
-		return result, err
+// speakFor makes every request carry the caller's credential, if the server understands it, until what it returns is called.
+func (m *Manager) speakFor(c caller) (end func()) {
+	if m.config.Identities == nil {
+		return func() {}
 	}
 	credential := kmip.OpenStackCredential(requestContext(c.Context))
-	defer credential.Clear()
-	i.manager.client.As(&credential)
-	defer i.manager.client.As(nil)
-	result, err = run(i.manager, ctx, c.Context, args)
-	return result, i.disowned(&c, err)
+	m.client.As(&credential)
+	return func() {
+		m.client.As(nil)
+		credential.Clear()
+	}
 }
 
 // disowned sees to a token of ours that the server refused: the next request gets another one.
-func (i *Integrated) disowned(c *caller, err error) error {
+func (m *Manager) disowned(c caller, err error) error {
 	var e *protocol.Error
 	if c.lent && errors.As(err, &e) && e.Reason == kmip.AuthenticationNotSuccessful.String() {
-		i.identities.Forget(c.credential)
+		m.config.Identities.Forget(c.credential)
 		e.Retryable = true
 	}
 	return err
-}
-
-// CreateKey makes a symmetric key on the server.
-func (i *Integrated) CreateKey(ctx context.Context, who *protocol.Context, args *protocol.CreateKey) (*protocol.KeyID, error) {
-	return as(ctx, i, who, args, (*Manager).CreateKey)
-}
-
-// CreateKeyPair makes the two halves of an asymmetric key on the server.
-func (i *Integrated) CreateKeyPair(ctx context.Context, who *protocol.Context, args *protocol.CreateKey) (*protocol.KeyPair, error) {
-	return as(ctx, i, who, args, (*Manager).CreateKeyPair)
-}
-
-// StoreKey registers an object that the caller has.
-func (i *Integrated) StoreKey(ctx context.Context, who *protocol.Context, args *protocol.StoreKey) (*protocol.KeyID, error) {
-	return as(ctx, i, who, args, (*Manager).StoreKey)
-}
-
-// GetKey reads an object.
-func (i *Integrated) GetKey(ctx context.Context, who *protocol.Context, args *protocol.GetKey) (*protocol.Object, error) {
-	return as(ctx, i, who, args, (*Manager).GetKey)
-}
-
-// CopyKey registers a second object with the value of the first.
-func (i *Integrated) CopyKey(ctx context.Context, who *protocol.Context, args *protocol.CopyKey) (*protocol.KeyID, error) {
-	return as(ctx, i, who, args, (*Manager).CopyKey)
-}
-
-// DeleteKey destroys an object.
-func (i *Integrated) DeleteKey(ctx context.Context, who *protocol.Context, args *protocol.DeleteKey) (*protocol.Done, error) {
-	return as(ctx, i, who, args, (*Manager).DeleteKey)
-}
-
-// ListKeys reads all objects of a type that the caller may see.
-func (i *Integrated) ListKeys(ctx context.Context, who *protocol.Context, args *protocol.ListKeys) (*protocol.KeyList, error) {
-	return as(ctx, i, who, args, (*Manager).ListKeys)
-}
-
-// AddConsumer records a consumer.
-func (i *Integrated) AddConsumer(ctx context.Context, who *protocol.Context, args *protocol.ChangeConsumer) (*protocol.Done, error) {
-	return as(ctx, i, who, args, (*Manager).AddConsumer)
-}
-
-// RemoveConsumer takes a consumer off the record.
-func (i *Integrated) RemoveConsumer(ctx context.Context, who *protocol.Context, args *protocol.ChangeConsumer) (*protocol.Done, error) {
-	return as(ctx, i, who, args, (*Manager).RemoveConsumer)
 }
 
 // Words about what may be wrong where a server refuses a message as a whole.
@@ -215,7 +155,7 @@ const (
 // operator to do without would leave nobody to ask about an expired token.
 func (m *Manager) blameCredential(e *protocol.Error, err error) {
 	var refused *kmip.ResultError
-	if !m.integrated || !errors.As(err, &refused) || (refused.Operation != 0 && refused.Reason != kmip.InvalidMessage) {
+	if m.config.Identities == nil || !errors.As(err, &refused) || (refused.Operation != 0 && refused.Reason != kmip.InvalidMessage) {
 		return
 	}
 	switch refused.Reason {

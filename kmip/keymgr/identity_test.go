@@ -77,8 +77,8 @@ func (d *door) authenticate(_ context.Context, _ *tls.ConnectionState, credentia
 
 // entrance is an integrated manager at work on a mock that takes everyone.
 type entrance struct {
-	*keymgr.Integrated
-	inner *keymgr.Manager
+	*keymgr.Manager
+	client *kmip.Client
 	door
 	desk
 }
@@ -96,8 +96,7 @@ func enter(t *testing.T, config mock.Config, change func(*kmip.Config)) *entranc
 	}
 	c := kmip.NewClient(client)
 	t.Cleanup(func() { c.Close() })
-	e.inner = keymgr.New(c, keymgr.Config{Activate: true, Timeout: 10 * time.Second})
-	e.Integrated = keymgr.NewIntegrated(e.inner, &e.desk)
+	e.client, e.Manager = c, keymgr.New(c, keymgr.Config{Activate: true, Timeout: 10 * time.Second, Identities: &e.desk})
 	return e
 }
 
@@ -155,7 +154,7 @@ func TestEveryMessageSaysWhoAsks(t *testing.T) {
 				require.Equal(t, &want, said)
 			}
 			require.Empty(t, e.asked)
-			_, err := e.inner.ListKeys(t.Context(), nil, &protocol.ListKeys{})
+			_, err := keymgr.New(e.client, keymgr.Config{Timeout: 10 * time.Second}).ListKeys(t.Context(), nil, &protocol.ListKeys{})
 			require.NoError(t, err)
 			require.Nil(t, e.said[len(e.said)-1], "a caller's credential ends with the operation")
 		})

@@ -30,8 +30,9 @@ type Config struct {
 	ProjectIsolation bool          // keep the projects' objects apart
 	ObjectGroup      string        // of new objects, "" for none
 	Timeout          time.Duration // of one operation, with all its round trips and retries
+	Identities       Identities    // of callers, for a server that understands the OpenStack credential; nil for any other
 
-	// LeftBehind hears of an object, by its Name, that a server may have made and that nobody will use, since that server
+	// LeftBehind is called with the Name of an object that a server may have made and that nobody will use, since that server
 	// gave no answer and another made it in its place. nil for nobody.
 	LeftBehind func(server, name string)
 }
@@ -43,8 +44,6 @@ type Manager struct {
 	client *kmip.Client
 	packed bool   // the server takes but one instance of Application Specific Information
 	maker  string // the server that made the last object
-
-	integrated bool // see Integrated
 }
 
 // New makes a manager. The client stays the caller's to close.
@@ -66,6 +65,26 @@ func (m *Manager) begin(ctx context.Context) (context.Context, func()) {
 	}
 }
 
+// do is what all operations on keys have in common: a time limit, a caller who is admitted and for whom the requests speak,
+// and errors in the protocol's words.
+func do[A, R any](ctx context.Context, m *Manager, who *protocol.Context, args A, run func(context.Context, *protocol.Context, A) (*R, error)) (*R, error) {
+	ctx, end := m.begin(ctx)
+	defer end()
+	if err := m.admit(who); err != nil {
+		return nil, err
+	}
+	c, err := m.identify(ctx, who)
+	if err != nil {
+		return nil, err
+	}
+	defer m.speakFor(c)()
+	result, err := run(ctx, c.Context, args)
+	if err != nil {
+		return nil, m.disowned(c, m.fail(err))
+	}
+	return result, nil
+}
+
 // settle keeps an operation to the host that gave it an identifier, unless that is a UUID, which means nothing else elsewhere.
 func (m *Manager) settle(id string) {
 	if !protocol.IsUUID(id) {
@@ -75,68 +94,71 @@ func (m *Manager) settle(id string) {
 
 // CreateKey makes a symmetric key on the server.
 func (m *Manager) CreateKey(ctx context.Context, who *protocol.Context, args *protocol.CreateKey) (*protocol.KeyID, error) {
-	ctx, end := m.begin(ctx)
-	defer end()
-	if err := m.admitNew(who, args.Expiration); err != nil {
+	return do(ctx, m, who, args, m.createKey)
+}
+
+func (m *Manager) createKey(ctx context.Context, who *protocol.Context, args *protocol.CreateKey) (*protocol.KeyID, error) {
+	d, err := m.describe(who, args.Name, args.Expiration)
+	if err != nil {
 		return nil, err
 	}
 	spec, err := newSpec(args.Algorithm, args.Length)
 	if err != nil {
 		return nil, err
 	}
-	id, err := m.create(ctx, spec, m.describe(who, args.Name, args.Expiration))
-	return keyID(id), m.fail(err)
+	id, err := m.create(ctx, spec, d)
+	return &protocol.KeyID{KeyID: id}, err
 }
 
 // StoreKey registers an object that the caller has.
 func (m *Manager) StoreKey(ctx context.Context, who *protocol.Context, args *protocol.StoreKey) (*protocol.KeyID, error) {
-	ctx, end := m.begin(ctx)
-	defer end()
-	if err := m.admitNew(who, args.Expiration); err != nil {
+	return do(ctx, m, who, args, m.storeKey)
+}
+
+func (m *Manager) storeKey(ctx context.Context, who *protocol.Context, args *protocol.StoreKey) (*protocol.KeyID, error) {
+	d, err := m.describe(who, args.Object.Name, args.Expiration)
+	if err != nil {
 		return nil, err
 	}
-	id, err := m.store(ctx, args.Object, m.describe(who, args.Object.Name, args.Expiration))
-	return keyID(id), m.fail(err)
+	id, err := m.store(ctx, args.Object, d)
+	return &protocol.KeyID{KeyID: id}, err
 }
 
 // GetKey reads an object.
 func (m *Manager) GetKey(ctx context.Context, who *protocol.Context, args *protocol.GetKey) (*protocol.Object, error) {
-	ctx, end := m.begin(ctx)
-	defer end()
-	found, err := m.find(ctx, who, args.KeyID, !args.MetadataOnly)
-	if err != nil {
-		return nil, m.fail(err)
-	}
-	object, err := found.object(args.KeyID)
-	return object, m.fail(err)
+	return do(ctx, m, who, args, m.getKey)
 }
 
-// CopyKey registers a second object with the value of the first, for the caller.
+func (m *Manager) getKey(ctx context.Context, who *protocol.Context, args *protocol.GetKey) (*protocol.Object, error) {
+	found, err := m.find(ctx, who, args.KeyID, !args.MetadataOnly)
+	if err != nil {
+		return nil, err
+	}
+	return found.object(args.KeyID)
+}
+
+// CopyKey registers a second object with the value of the first, for the caller. The copy of an expired key is expired too.
 func (m *Manager) CopyKey(ctx context.Context, who *protocol.Context, args *protocol.CopyKey) (*protocol.KeyID, error) {
-	ctx, end := m.begin(ctx)
-	defer end()
+	return do(ctx, m, who, args, m.copyKey)
+}
+
+func (m *Manager) copyKey(ctx context.Context, who *protocol.Context, args *protocol.CopyKey) (*protocol.KeyID, error) {
 	found, err := m.find(ctx, who, args.KeyID, true)
 	if err != nil {
-		return nil, m.fail(err)
+		return nil, err
 	}
 	object, err := found.object(args.KeyID)
 	if err != nil {
-		return nil, m.fail(err)
+		return nil, err
 	}
 	defer object.Clear()
-	id, err := m.store(ctx, object, m.describe(who, object.Name, found.expiration()))
-	return keyID(id), m.fail(err)
+	id, err := m.store(ctx, object, m.description(who, object.Name, found.expiration()))
+	return &protocol.KeyID{KeyID: id}, err
 }
 
 // DeleteKey destroys an object, whatever its state.
 func (m *Manager) DeleteKey(ctx context.Context, who *protocol.Context, args *protocol.DeleteKey) (*protocol.Done, error) {
-	ctx, end := m.begin(ctx)
-	defer end()
-	if err := m.delete(ctx, who, args.KeyID, args.Force); err != nil {
-		return nil, m.fail(err)
-	}
-	return &protocol.Done{}, nil
+	return do(ctx, m, who, args, func(ctx context.Context, who *protocol.Context, args *protocol.DeleteKey) (*protocol.Done, error) {
+		return &protocol.Done{}, m.delete(ctx, who, args.KeyID, args.Force)
+	})
 }
-
-// keyID is a result; what stands in it does not matter where there is an error.
-func keyID(id string) *protocol.KeyID { return &protocol.KeyID{KeyID: id} }

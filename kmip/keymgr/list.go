@@ -16,20 +16,19 @@ const listBatch = 50
 
 // ListKeys reads all objects of a type that the caller may see.
 func (m *Manager) ListKeys(ctx context.Context, who *protocol.Context, args *protocol.ListKeys) (*protocol.KeyList, error) {
-	ctx, end := m.begin(ctx)
-	defer end()
-	if err := m.admit(who); err != nil {
-		return nil, err
-	}
+	return do(ctx, m, who, args, m.listKeys)
+}
+
+func (m *Manager) listKeys(ctx context.Context, who *protocol.Context, args *protocol.ListKeys) (*protocol.KeyList, error) {
 	located, err := m.locateAll(ctx, filter(args.ObjectType))
 	if err != nil {
-		return nil, m.fail(err)
+		return nil, err
 	}
 	list := &protocol.KeyList{Objects: []*protocol.Object{}}
 	for ids := range slices.Chunk(located, listBatch) {
 		if err := m.listSome(ctx, who, args, ids, list); err != nil {
 			list.Clear()
-			return nil, m.fail(err)
+			return nil, err
 		}
 		m.client.Forget()
 	}

@@ -91,8 +91,8 @@ func mayExist(names []string) string {
 	return "the object may exist under the Name " + strings.Join(names, " or ")
 }
 
-// identify is the server's identifier of the object that has the Name, "" where there is none.
-func (m *Manager) identify(ctx context.Context, name string) (string, error) {
+// identifierOf is the server's identifier of the object that has the Name, "" where there is none.
+func (m *Manager) identifierOf(ctx context.Context, name string) (string, error) {
 	located, err := kmip.Do(ctx, m.client, locate(name))
 	if err != nil {
 		return "", err

@@ -10,16 +10,19 @@ import (
 
 // CreateKeyPair makes the two halves of an asymmetric key on the server. Each half has a Name of its own.
 func (m *Manager) CreateKeyPair(ctx context.Context, who *protocol.Context, args *protocol.CreateKey) (*protocol.KeyPair, error) {
-	ctx, end := m.begin(ctx)
-	defer end()
-	if err := m.admitNew(who, args.Expiration); err != nil {
-		return nil, err
-	}
+	return do(ctx, m, who, args, m.createKeyPair)
+}
+
+func (m *Manager) createKeyPair(ctx context.Context, who *protocol.Context, args *protocol.CreateKey) (*protocol.KeyPair, error) {
 	s, err := newSpec(args.Algorithm, args.Length)
 	if err != nil {
 		return nil, err
 	}
-	private, public := m.describe(who, args.Name, args.Expiration), m.describe(who, args.Name, args.Expiration)
+	private, err := m.describe(who, args.Name, args.Expiration)
+	if err != nil {
+		return nil, err
+	}
+	public := m.description(who, args.Name, args.Expiration)
 	var made *kmip.CreateKeyPairResponse
 	mayExist := func() string { return mayExist(slices.Concat(private.names, public.names)) }
 	try := m.making(func() error {
@@ -33,14 +36,12 @@ func (m *Manager) CreateKeyPair(ctx context.Context, who *protocol.Context, args
 		return made != nil, err
 	}
 	if err := m.once(ctx, change{try: try, look: look, effect: mayExist}); err != nil {
-		return nil, m.fail(err)
+		return nil, err
 	}
 	m.made(made.Private)
 	m.report(private, public)
-	if err := m.activatePair(ctx, made, private, public); err != nil {
-		return nil, m.fail(err)
-	}
-	return &protocol.KeyPair{PrivateKeyID: private.keyID(made.Private), PublicKeyID: public.keyID(made.Public)}, nil
+	pair := &protocol.KeyPair{PrivateKeyID: private.keyID(made.Private), PublicKeyID: public.keyID(made.Public)}
+	return pair, m.activatePair(ctx, made, private, public)
 }
 
 // makePair makes a pair, and makes sure that it is the one described.
@@ -70,11 +71,11 @@ func (m *Manager) makePair(ctx context.Context, request *kmip.CreateKeyPair, pri
 
 // identifyPair finds a pair by the Names of its halves, nil where it was not made.
 func (m *Manager) identifyPair(ctx context.Context, private, public *description) (*kmip.CreateKeyPairResponse, error) {
-	first, err := m.identify(ctx, private.name())
+	first, err := m.identifierOf(ctx, private.name())
 	if err != nil {
 		return nil, err
 	}
-	second, err := m.identify(ctx, public.name())
+	second, err := m.identifierOf(ctx, public.name())
 	if err != nil || first == "" || second == "" {
 		return nil, err
 	}
