@@ -53,8 +53,6 @@ func (c *Context) secrets() []secret.Bytes {
 			d.secret(&token)
 		case "password":
 			d.secret(&password)
-		default:
-			d.skip()
 		}
 	})
 	return []secret.Bytes{c.AuthToken, c.ServiceToken, token, password}
@@ -63,9 +61,9 @@ func (c *Context) secrets() []secret.Bytes {
 func (c *Context) decode(d *decoder) {
 	old := oldNames{empty: &c.EmptyProject}
 	d.object(func(name []byte) {
-		if !c.decodeWho(d, name) && !c.decodeRest(d, name) && !old.decode(d, name) {
-			d.skip()
-		}
+		c.decodeWho(d, name)
+		c.decodeRest(d, name)
+		old.decode(d, name)
 	})
 	c.UserID = cmp.Or(c.UserID, old.user)
 	c.ProjectID = cmp.Or(c.ProjectID, old.project, old.tenant)
@@ -77,8 +75,8 @@ func (c *Context) decode(d *decoder) {
 	c.ProjectDomainID = cmp.Or(c.ProjectDomainID, old.projectDomain)
 }
 
-// decodeWho reads the fields that say who asks. Like its fellows it reports whether the name was one of its own.
-func (c *Context) decodeWho(d *decoder, name []byte) bool {
+// decodeWho reads the fields that say who asks.
+func (c *Context) decodeWho(d *decoder, name []byte) {
 	switch string(name) {
 	case "user_id":
 		d.string(&c.UserID)
@@ -98,10 +96,7 @@ func (c *Context) decodeWho(d *decoder, name []byte) bool {
 		d.strings(&c.Roles)
 	case "is_admin":
 		c.decodeAdmin(d)
-	default:
-		return false
 	}
-	return true
 }
 
 // decodeProject notes the field where the text is empty, which is not the same as none.
@@ -122,7 +117,7 @@ func (c *Context) decodeAdmin(d *decoder) {
 }
 
 // decodeRest reads the proofs and the circumstances.
-func (c *Context) decodeRest(d *decoder, name []byte) bool {
+func (c *Context) decodeRest(d *decoder, name []byte) {
 	switch string(name) {
 	case "auth_token":
 		d.secret(&c.AuthToken)
@@ -142,10 +137,7 @@ func (c *Context) decodeRest(d *decoder, name []byte) bool {
 		} else {
 			d.skip() // a service that writes a number here is not worth refusing for it
 		}
-	default:
-		return false
 	}
-	return true
 }
 
 // oldNames are fields of Context under the names they had before, which services still write.
@@ -155,7 +147,7 @@ type oldNames struct {
 	empty *string // see Context.EmptyProject
 }
 
-func (o *oldNames) decode(d *decoder, name []byte) bool {
+func (o *oldNames) decode(d *decoder, name []byte) {
 	switch string(name) {
 	case "user":
 		d.string(&o.user)
@@ -169,8 +161,5 @@ func (o *oldNames) decode(d *decoder, name []byte) bool {
 		d.string(&o.userDomain)
 	case "project_domain":
 		d.string(&o.projectDomain)
-	default:
-		return false
 	}
-	return true
 }

@@ -68,7 +68,8 @@ func (d *decoder) mismatch(wanted string) {
 	}
 }
 
-// object reads an object, calling member to read the value of each name.
+// object reads an object, calling member to read the value of each name. A field that member does not know, and so does not
+// read, is ignored.
 func (d *decoder) object(member func(name []byte)) {
 	if !d.expect('{', "an object") {
 		return
@@ -76,7 +77,10 @@ func (d *decoder) object(member func(name []byte)) {
 	d.each('}', func() {
 		name := d.name()
 		d.path = append(d.path, name)
-		member(name)
+		at := d.at
+		if member(name); d.at == at {
+			d.skip()
+		}
 		d.path = d.path[:len(d.path)-1]
 	})
 }
@@ -128,7 +132,7 @@ func (d *decoder) name() []byte {
 func (d *decoder) skip() {
 	switch d.next() {
 	case '{':
-		d.object(func([]byte) { d.skip() })
+		d.object(func([]byte) {})
 	case '[':
 		d.list(d.skip)
 	case '"':

@@ -57,8 +57,6 @@ func (o *Object) decode(d *decoder) {
 			d.string(&o.Algorithm)
 		case "bit_length":
 			d.bits(&o.BitLength)
-		default:
-			d.skip()
 		}
 	})
 }
@@ -121,8 +119,6 @@ func (c *Consumer) decode(d *decoder) {
 			d.string(&c.ResourceType)
 		case "resource_id":
 			d.string(&c.ResourceID)
-		default:
-			d.skip()
 		}
 	})
 }

@@ -52,8 +52,6 @@ func (a *CreateKey) decode(d *decoder) {
 			d.string(&a.Name)
 		case "expiration":
 			d.time(&a.Expiration)
-		default:
-			d.skip()
 		}
 	})
 }
@@ -81,8 +79,6 @@ func (a *StoreKey) decode(d *decoder) {
 			a.decodeObject(d)
 		case "expiration":
 			d.time(&a.Expiration)
-		default:
-			d.skip()
 		}
 	})
 }
@@ -122,8 +118,6 @@ func (a *GetKey) decode(d *decoder) {
 			d.string(&a.KeyID)
 		case "metadata_only":
 			d.bool(&a.MetadataOnly)
-		default:
-			d.skip()
 		}
 	})
 }
@@ -137,11 +131,8 @@ type CopyKey struct {
 
 func (a *CopyKey) decode(d *decoder) {
 	d.object(func(name []byte) {
-		switch string(name) {
-		case "key_id":
+		if string(name) == "key_id" {
 			d.string(&a.KeyID)
-		default:
-			d.skip()
 		}
 	})
 }
@@ -161,8 +152,6 @@ func (a *DeleteKey) decode(d *decoder) {
 			d.string(&a.KeyID)
 		case "force":
 			d.bool(&a.Force)
-		default:
-			d.skip()
 		}
 	})
 }
@@ -182,8 +171,6 @@ func (a *ListKeys) decode(d *decoder) {
 			d.string((*string)(&a.ObjectType))
 		case "metadata_only":
 			d.bool(&a.MetadataOnly)
-		default:
-			d.skip()
 		}
 	})
 }
@@ -208,8 +195,6 @@ func (a *ChangeConsumer) decode(d *decoder) {
 			d.string(&a.KeyID)
 		case "consumer":
 			a.Consumer.decode(d)
-		default:
-			d.skip()
 		}
 	})
 }
@@ -228,11 +213,8 @@ type CheckOptions struct {
 
 func (a *CheckOptions) decode(d *decoder) {
 	d.object(func(name []byte) {
-		switch string(name) {
-		case "round_trip":
+		if string(name) == "round_trip" {
 			d.bool(&a.RoundTrip)
-		default:
-			d.skip()
 		}
 	})
 }
@@ -295,8 +277,6 @@ func (r *request) member(d *decoder, name []byte) {
 		r.args = d.raw()
 	case "deadline_ms":
 		d.int(&r.deadlineMS)
-	default:
-		d.skip()
 	}
 }
 
