@@ -70,7 +70,7 @@ func (m *Manager) AddConsumer(ctx context.Context, who *protocol.Context, args *
 }
 
 func (m *Manager) addConsumer(ctx context.Context, who *protocol.Context, args *protocol.ChangeConsumer) (*protocol.Done, error) {
-	done := func(f *found) (bool, error) { return f.recorded(args.Consumer) != nil, nil }
+	done := func(f *found, _ string) (bool, error) { return f.recorded(args.Consumer) != nil, nil }
 	return &protocol.Done{}, m.changeConsumer(ctx, who, args.KeyID, done, func(ctx context.Context, f *found) error {
 		_, err := kmip.Do(ctx, m.client, &kmip.AddAttribute{UniqueIdentifier: f.id, Attribute: consumerAttribute(args.Consumer)})
 		return err
@@ -83,12 +83,11 @@ func (m *Manager) RemoveConsumer(ctx context.Context, who *protocol.Context, arg
 }
 
 func (m *Manager) removeConsumer(ctx context.Context, who *protocol.Context, args *protocol.ChangeConsumer) (*protocol.Done, error) {
-	asked := "" // which server
-	done := func(f *found) (bool, error) {
+	done := func(f *found, asked string) (bool, error) {
 		if asked == "" || f.recorded(args.Consumer) != nil {
 			return false, nil
 		}
-		return m.gone(asked)
+		return m.knownGone(asked)
 	}
 	return &protocol.Done{}, m.changeConsumer(ctx, who, args.KeyID, done, func(ctx context.Context, f *found) error {
 		a := f.recorded(args.Consumer)
@@ -99,29 +98,28 @@ func (m *Manager) removeConsumer(ctx context.Context, who *protocol.Context, arg
 			return &protocol.Error{Kind: protocol.Unsupported, Message: "the server does not tell the instances of an attribute apart by an index"}
 		}
 		_, err := kmip.Do(ctx, m.client, &kmip.DeleteAttribute{UniqueIdentifier: f.id, Current: a, Name: a.AttributeName, Index: a.Index})
-		asked = m.client.Server()
 		return err
 	})
 }
 
 // changeConsumer reads the object and alters what is to be altered, unless that is done.
-func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, keyID string, done func(*found) (bool, error), alter func(context.Context, *found) error) error {
+func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, keyID string, done func(f *found, asked string) (bool, error), alter func(context.Context, *found) error) error {
 	f, err := m.find(ctx, who, keyID, false)
 	if err != nil {
 		return err
 	}
-	if already, _ := done(f); already {
+	if already, _ := done(f, ""); already {
 		return nil
 	}
 	m.settle(f.id)
-	try := func() error { return alter(ctx, f) }
-	look := func() (bool, error) {
+	try := func(string) error { return alter(ctx, f) }
+	look := func(asked string) (bool, error) {
 		shown, err := m.find(ctx, who, keyID, false)
 		if err != nil {
 			return false, err
 		}
 		f = shown
-		return done(f)
+		return done(f, asked)
 	}
 	effect := func() string { return "the consumers of the key " + keyID + " may have been changed" }
 	err = m.once(ctx, change{try: try, look: look, effect: effect})

@@ -15,10 +15,9 @@ import (
 
 // description is what a new object records besides its value: its unique Name and where it came from.
 type description struct {
-	names    []string // UUIDs that this object alone has: the last one counts, and it may have been made under those before
-	server   string   // the one that was last to make it
-	left     []left   // at servers that were given up
-	unproven bool     // nothing but its answer says that what it made is this
+	names    []string // the unique Names tried, the current one last: it may have been made under any
+	left     []left   // what servers that were given up may have made
+	unproven bool     // only the server's answer says that the new identifier is this object's
 	record   record
 	further  kmip.Attributes
 }
@@ -33,19 +32,15 @@ func (d *description) rename() { d.names = append(d.names, protocol.NewUUID()) }
 // making is an attempt to make what is described. Where the client has moved to another server since the last attempt, each
 // object gets a new Name: the first server may have made it after all, and once the servers replicate, two objects must not
 // share a Name.
-func (m *Manager) making(try func() error, all ...*description) func() error {
-	return func() error {
-		for _, d := range all {
-			if d.server != "" && d.server != m.client.Server() {
-				d.left = append(d.left, left{d.server, d.name()})
+func (m *Manager) making(try func() error, all ...*description) func(string) error {
+	return func(asked string) error {
+		if asked != "" && asked != m.client.Server() {
+			for _, d := range all {
+				d.left = append(d.left, left{asked, d.name()})
 				d.rename()
 			}
 		}
-		err := try()
-		for _, d := range all {
-			d.server = m.client.Server()
-		}
-		return err
+		return try()
 	}
 }
 
@@ -194,7 +189,7 @@ func (m *Manager) make(ctx context.Context, d *description, activate bool, add a
 			return err
 		})
 	}, d)
-	look := func() (there bool, err error) {
+	look := func(string) (there bool, err error) {
 		id, err = m.identifierOf(ctx, d.name())
 		active = kmip.ErrNotRun
 		return id != "", err

@@ -31,7 +31,7 @@ func (m *Manager) delete(ctx context.Context, who *protocol.Context, keyID strin
 		return err
 	}
 	if isNotFound(err) { // neither as an identifier nor as a Name, so what was not answered destroyed it
-		if _, err = m.gone(asked); err == nil {
+		if _, err = m.knownGone(asked); err == nil {
 			return nil
 		}
 	}
@@ -110,20 +110,18 @@ func compromised(id string, known kmip.Attributes) *kmip.Revoke {
 // destroyBy sends Destroy, this Revoke and Destroy until there is an answer. An object that is gone after an answer was lost
 // was destroyed by what was not answered. That a server refuses to do it again tells nothing: some refuse it of what is gone.
 func (m *Manager) destroyBy(ctx context.Context, revoke *kmip.Revoke) error {
-	asked := "" // which server
-	try := func() error {
+	try := func(asked string) error {
 		err := m.destroyOnce(ctx, revoke)
 		if isNotFound(err) && asked == m.client.Server() {
 			return nil
 		}
-		asked = m.client.Server()
 		return err
 	}
-	look := func() (bool, error) {
+	look := func(asked string) (bool, error) {
 		state, err := m.state(ctx, revoke.UniqueIdentifier)
 		switch {
 		case isNotFound(err):
-			return m.gone(asked)
+			return m.knownGone(asked)
 		case isResult(err): // which does not keep anybody from trying again
 			return false, nil
 		}
@@ -146,7 +144,7 @@ func (m *Manager) destroyOnce(ctx context.Context, revoke *kmip.Revoke) error {
 	case errors.Is(then.Err, kmip.ErrNotRun):
 		return at.Err
 	case revoked.Err == nil:
-		return fmt.Errorf("%w; it is there as before, but revoked", then.Err)
+		return fmt.Errorf("%w; the object is still there, but revoked", then.Err)
 	}
 	return then.Err
 }

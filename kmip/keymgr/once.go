@@ -11,27 +11,25 @@ import (
 	"kmip-keymgr/ttlv"
 )
 
-// How often an activation is tried of which nobody knows the outcome. The deadline ends it in any case.
-const maxActivations = 5
-
-// change is something that is done at a server.
+// change is something that is done at a server. asked is the server of the attempt before, "" before the first.
 type change struct {
-	try    func() error         // asks for it
-	look   func() (bool, error) // finds out whether it is there
-	safe   bool                 // to ask for it twice does no harm
-	effect func() string        // what may have happened, for an error that leaves it open
+	try    func(asked string) error         // asks for it
+	look   func(asked string) (bool, error) // finds out whether it is there
+	safe   bool                             // to ask for it twice does no harm
+	effect func() string                    // what may have happened, for an error that leaves it open
 }
 
 // once carries a change out. Where nobody knows what came of that, and the change is there, it is adopted; where it is not,
-// it is tried again, as often as the client may retry. So nothing is made twice, and nothing that was made is lost. The first
-// look is immediate; another follows the pause before each retry, for a change that arrives late. A server that did not
-// answer in time may be at it still: it is only looked at, until the deadline.
+// it is tried again, as often as the client may retry. So nothing is made twice, and nothing that was made is lost. A server
+// that did not answer in time may be at it still: it is only looked at, until the deadline.
 func (m *Manager) once(ctx context.Context, c change) error {
+	asked := ""
 	var late []string // servers
 	try := func() error {
-		err := c.try()
+		err := c.try(asked)
+		asked = m.client.Server()
 		if errors.Is(err, context.DeadlineExceeded) {
-			late = append(late, m.client.Server())
+			late = append(late, asked)
 		}
 		return err
 	}
@@ -41,11 +39,7 @@ func (m *Manager) once(ctx context.Context, c change) error {
 	}
 	var refused error // a further attempt, perhaps because the first has taken the Name
 	for again := m.client.Attempts(); ; {
-		there, unseen := c.look()
-		more := !there && again.Next(ctx)
-		if more && unseen == nil {
-			there, unseen = c.look()
-		}
+		there, more, unseen := c.await(ctx, asked, again)
 		switch {
 		case there:
 			return nil
@@ -67,9 +61,21 @@ func (m *Manager) once(ctx context.Context, c change) error {
 	}
 }
 
-// gone is what it says that the server in use does not have what was to be taken away at the one asked. Another one may not
-// have heard of it yet, and then it is not known whether it is gone.
-func (m *Manager) gone(asked string) (bool, error) {
+// await looks whether the change is there, and again after the pause before the next attempt, for one that comes late. more
+// reports whether there is a next attempt.
+func (c *change) await(ctx context.Context, asked string, again *kmip.Attempts) (there, more bool, unseen error) {
+	if there, unseen = c.look(asked); there || !again.Next(ctx) {
+		return there, false, unseen
+	}
+	if unseen == nil {
+		there, unseen = c.look(asked)
+	}
+	return there, true, unseen
+}
+
+// knownGone reports whether what the server in use does not have was taken away. If another server was asked to, that is not
+// known: this one may not have heard of it yet.
+func (m *Manager) knownGone(asked string) (bool, error) {
 	if server := m.client.Server(); server != asked {
 		return false, fmt.Errorf("%s does not have it, but may not have heard of it yet", server)
 	}
@@ -124,18 +130,20 @@ func (m *Manager) report(made ...*description) {
 
 // activate makes an object Active in a round trip of its own. One that is Active already is well.
 func (m *Manager) activate(ctx context.Context, id string) error {
-	var err error
-	for range maxActivations {
-		if _, err = kmip.Do(ctx, m.client, &kmip.Activate{UniqueIdentifier: id}); err == nil {
-			return nil
-		}
-		state, stateErr := m.state(ctx, id)
-		if stateErr == nil && state == kmip.Active {
-			return nil
-		}
-		if !outcomeUnknown(err) || stateErr != nil {
-			return err
-		}
+	try := func(string) error {
+		_, err := kmip.Do(ctx, m.client, &kmip.Activate{UniqueIdentifier: id})
+		return err
+	}
+	isActive := func(string) (bool, error) {
+		state, err := m.state(ctx, id)
+		return state == kmip.Active, err
+	}
+	err := m.once(ctx, change{try: try, look: isActive, safe: true, effect: func() string { return "" }})
+	if err == nil {
+		return nil
+	}
+	if already, unseen := isActive(""); already && unseen == nil {
+		return nil
 	}
 	return err
 }

@@ -31,7 +31,7 @@ func (m *Manager) createKeyPair(ctx context.Context, who *protocol.Context, args
 			return err
 		})
 	}, private, public)
-	look := func() (there bool, err error) {
+	look := func(string) (there bool, err error) {
 		made, err = m.identifyPair(ctx, private, public)
 		return made != nil, err
 	}
