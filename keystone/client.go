@@ -42,6 +42,15 @@ type Issued struct {
 	Token
 }
 
+// Open makes a client of the options that lookup gives: see [ReadConfig] and [New].
+func Open(lookup Lookup, readFile func(path string) ([]byte, error)) (*Client, error) {
+	config, err := ReadConfig(lookup, readFile)
+	if err != nil {
+		return nil, err
+	}
+	return New(config)
+}
+
 // New makes a client and sends nothing yet. Its errors are of type *[ConfigError]. The configuration's secrets are the
 // client's from then on: they are needed for every renewal. [Client.Close] ends its idle connections.
 func New(config *Config) (*Client, error) {

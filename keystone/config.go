@@ -95,9 +95,9 @@ func ReadConfig(lookup Lookup, readFile func(path string) ([]byte, error)) (*Con
 		ServiceRolesRequired: r.boolean("service_token_roles_required"),
 	}
 	c.defaultDomain(r.text("default_domain_id"), r.text("default_domain_name"))
-	r.refuse("auth_section", "another section is not looked into: put the options into this one")
+	r.refuse("auth_section", "is not supported: put the options into this section")
 	if r.boolean("insecure") {
-		r.fail("insecure", "tokens go to verified servers alone: name the CA in cafile")
+		r.fail("insecure", "is not supported: name the CA of the server's certificate in cafile")
 	}
 	if r.err != nil {
 		return nil, r.err
@@ -235,7 +235,7 @@ func (c *Config) tokensURL() (string, error) {
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return "", &ConfigError{"auth_url", "must have no user, query or fragment"}
 	case strings.HasSuffix(strings.TrimRight(u.Path, "/"), "/v2.0"):
-		return "", &ConfigError{"auth_url", "version 2.0 is not spoken: let it end in /v3"}
+		return "", &ConfigError{"auth_url", "version 2.0 is not supported: it must end in /v3"}
 	}
 	path := strings.TrimRight(u.Path, "/")
 	if !strings.HasSuffix(path, "/v3") {

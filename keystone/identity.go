@@ -23,7 +23,7 @@ func (c *Config) check() error {
 	}
 	_, err := headerText(c.Token)
 	if err != nil {
-		return &ConfigError{"token", "missing, or it is no token"}
+		return &ConfigError{"token", "missing or malformed"}
 	}
 	return nil
 }

@@ -70,10 +70,12 @@ func (c *Client) Run(ctx context.Context, b *Batch) error {
 	}
 	if b.mayGoSingly(response) {
 		return c.runSingly(ctx, b, 0, "")
-	} else if refused := response.refusal(); refused != nil && (len(b.items) > 1 || refused.Operation == 0) {
+	}
+	if refused := response.refusal(); refused != nil && (len(b.items) > 1 || refused.Operation == 0) {
 		return refused
 	}
 	placeholder := b.deliver(response, c.server, "")
+	// A server may stop early although nothing failed, or although it was told to go on: the rest goes singly.
 	if answered := len(response.Items); answered < len(b.items) && (b.Continue || response.Items[answered-1].Status == StatusSuccess) {
 		return c.runSingly(ctx, b, answered, placeholder)
 	}

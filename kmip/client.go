@@ -27,7 +27,7 @@ type Config struct {
 	MaxRetries     int           // further attempts after the first
 	RetryInterval  time.Duration // before the second attempt; it doubles
 
-	// PassedOver hears of a host that cannot serve until somebody mends it, such as one whose certificate has expired,
+	// PassedOver is called with a host that cannot serve until somebody mends it, such as one whose certificate has expired,
 	// when another host has served in its place. nil for nobody.
 	PassedOver func(server string, err *HandshakeError)
 }
@@ -266,7 +266,7 @@ func (c *Client) roundTrip(ctx context.Context, request []byte, secret bool) ([]
 	return reply, nil
 }
 
-// lastWords is why a server hung up to which nothing can be written any more, where it said so before.
+// lastWords is the reason that the server gave before it hung up on a write, or else the write's own error.
 func (c *Client) lastWords(err error) error {
 	if isTimeout(err) {
 		return err
@@ -303,12 +303,12 @@ func bound(ctx context.Context, conn net.Conn) (stop func()) {
 // past is a deadline that is over.
 func past() time.Time { return time.Unix(1, 0) }
 
-// inWords is an error of a connection in words of an operator: what ended it was the context, or the server.
+// inWords makes a connection's error say what ended it: the context, or the server.
 func inWords(ctx context.Context, err error) error {
 	deadline, ok := ctx.Deadline()
 	switch {
 	case isTimeout(err) && (ctx.Err() != nil || ok && !time.Now().Before(deadline)):
-		<-ctx.Done() // which the connection's own clock may be ahead of
+		<-ctx.Done() // the connection's timer may fire just before the context's
 		if cause := context.Cause(ctx); cause != context.DeadlineExceeded {
 			return cause
 		}

@@ -31,7 +31,7 @@ func (c *Client) anywhere(ctx context.Context, b *Batch, try func(context.Contex
 	}
 	var failed hostErrors
 	var refusal *ResponseMessage
-	var refuser int
+	var refuser int // the host that the next request begins with: the first, where none refused
 	for left := len(c.config.Hosts); left > 0 && (len(failed) == 0 || ctx.Err() == nil); left-- {
 		response, err := c.share(ctx, b, left, try)
 		if err != nil && !b.harmless(err) {
@@ -58,9 +58,9 @@ func (c *Client) anywhere(ctx context.Context, b *Batch, try func(context.Contex
 	return nil, c.unreachable(failed)
 }
 
-// share bounds what is done with one of the hosts left, so that none but the last takes the time of all. A change that has
-// been sent is waited for half of the time: to give it up early costs more than a repetition, and in the other half it can
-// be found out what came of it, or be made elsewhere.
+// share gives a host its part of the time, so that none but the last can use up all of it. A change that has been sent is
+// waited for half of the time: to give it up early costs more than a repetition, and in the other half it can be found out
+// what came of it, or be made elsewhere.
 func (c *Client) share(ctx context.Context, b *Batch, left int, try func(context.Context) (*ResponseMessage, error)) (*ResponseMessage, error) {
 	c.hosts.until = time.Time{}
 	deadline, ok := ctx.Deadline()
@@ -147,8 +147,8 @@ func (c *Client) Elsewhere(ctx context.Context, ask func() (known bool)) {
 	c.passOver()
 }
 
-// FailBack goes back to a better host than the one in use, if one has come back. It does not wait: from time to time it has
-// somebody look, and takes the connection that was found when it is called again. Call it between operations, which are
+// FailBack goes back to a better host than the one in use, if one has come back. It does not wait: every ten seconds it
+// starts to connect in the background, and a later call takes the connection over. Call it between operations, which are
 // best served by one host each.
 func (c *Client) FailBack() {
 	if c.hosts.current == 0 && c.hosts.looking == nil {

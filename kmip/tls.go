@@ -292,10 +292,10 @@ func hostNames(cert *x509.Certificate) []string {
 
 // validity says when a certificate holds, and whose it is: the server's, or one above it.
 func validity(cert *x509.Certificate) string {
-	text := fmt.Sprintf("the certificate of %s holds from %s to %s", cert.Subject,
+	text := fmt.Sprintf("the certificate of %s is valid from %s to %s", cert.Subject,
 		cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339))
 	if cert.IsCA {
-		return text + ": the server, or ca_certs, needs this CA's new one"
+		return text + ": the server, or ca_certs, needs this CA's renewed certificate"
 	}
 	return text
 }

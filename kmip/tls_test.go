@@ -34,7 +34,7 @@ func TestHandshakeErrors(t *testing.T) {
 				c.NotBefore, c.NotAfter = time.Date(2019, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 			}),
 			nil,
-			[]string{"the certificate of CN=kms holds from 2019-01-01T00:00:00Z to 2020-01-01T00:00:00Z"},
+			[]string{"the certificate of CN=kms is valid from 2019-01-01T00:00:00Z to 2020-01-01T00:00:00Z"},
 		},
 		{
 			"wrong name", with(func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{"kms1.example", "kms2.example"}, nil }),

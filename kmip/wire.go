@@ -21,7 +21,7 @@ type wire struct {
 	in   *bufio.Reader // of records as they came, encrypted
 	rest int           // bytes of the record at hand
 	dry  bool          // nothing is to be read now
-	over bool          // more was read than answers
+	over bool          // bytes beyond the last answer were read
 	room int           // bytes that certainly fit the array where records are encrypted
 	hold bool          // records wait to be sent together
 	held []byte        // those records, encrypted
@@ -70,8 +70,8 @@ func (w *wire) send() error {
 	return err
 }
 
-// wipeRead overwrites what was read last, by a read to the same place for which nothing comes. It reports whether that was
-// all: where some of a next message came with it, that is dropped or broken off, and the connection is of no use any more.
+// wipeRead overwrites crypto/tls's record buffer, by a read into it for which nothing comes. It reports whether nothing was
+// left: part of another message would be lost, and the connection is useless then.
 func wipeRead(conn *tls.Conn) (clean bool) {
 	w := conn.NetConn().(*wire)
 	w.dry = true

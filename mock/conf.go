@@ -48,7 +48,7 @@ func permissions(path string) os.FileMode {
 func (p *PKI) newConf(host, port string, config *Config) string {
 	var text strings.Builder
 	text.WriteString("[key_manager]\nbackend = kmip\n\n[kmip]\n")
-	options := mustHave(host, port, config)
+	options := append(address(host, port), required(config)...)
 	if !p.names(host) {
 		options = append(options, option{"server_name", "localhost"})
 	}
@@ -69,9 +69,11 @@ type option struct{ name, value string }
 // String is its line in a file.
 func (o option) String() string { return fmt.Sprintf("%s = %s", o.name, oslo(o.value)) }
 
-// mustHave are the options that a server's own decide.
-func mustHave(host, port string, config *Config) []option {
-	options := []option{{"host", host}, {"port", port}}
+// address are the options that say where the server is.
+func address(host, port string) []option { return []option{{"host", host}, {"port", port}} }
+
+// required are the options that the server's own make necessary.
+func required(config *Config) (options []option) {
 	if config.Keystone != nil {
 		options = append(options, option{"mode", "integrated"})
 	}
@@ -85,12 +87,12 @@ func mustHave(host, port string, config *Config) []option {
 // somebody who knows where they are.
 func (p *PKI) amend(text, host, port string, config *Config) string {
 	f := parseConf(text)
-	options := mustHave(host, port, config)
-	switch {
-	case strings.Contains(f.value("host"), ","):
-		options = options[2:]
-	case !p.names(host) && f.value("server_name") == "":
-		options = append(options, option{"server_name", "localhost"})
+	options := required(config)
+	if !strings.Contains(f.value("host"), ",") {
+		options = append(address(host, port), options...)
+		if !p.names(host) && f.value("server_name") == "" {
+			options = append(options, option{"server_name", "localhost"})
+		}
 	}
 	if config.Keystone == nil && f.value("mode") != "" {
 		options = append(options, option{"mode", "standalone"})

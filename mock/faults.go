@@ -87,7 +87,7 @@ func unspaced(name string) string { return strings.ReplaceAll(name, " ", "") }
 func positive(text string) (int, error) {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		return 0, fmt.Errorf("%q is no count", text)
+		return 0, fmt.Errorf("%q is not a positive number", text)
 	}
 	return n, nil
 }

@@ -32,7 +32,7 @@ type Error struct {
 	// SupportedVersions is there where the request's version is not.
 	SupportedVersions []int
 
-	ends bool // the input is broken: where the next request would begin is anyone's guess
+	ends bool // the input is broken: no further request can be found in it
 }
 
 // Error gives the kind and the message.
@@ -66,8 +66,8 @@ func (e *Error) encode(b *buffer) {
 	b.raw("}")
 }
 
-// asError is err as the caller sees it. A bare error of a context says that time ran out and leaves open what happened
-// until then; any other bare error is a fault, for whoever knows better says so with an Error.
+// asError is err as the caller sees it. An error of a context means that time ran out with the outcome unknown; any other
+// that is no Error is internal.
 func asError(err error) *Error {
 	var e *Error
 	switch {

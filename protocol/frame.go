@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// requests cuts the input into requests without believing a word of it: it knows strings and nesting, no more, and gives
-// up at the limits. What stands between the braces is for the decoder to judge.
+// requests splits the input by strings and nesting alone, and gives up at the limits. The decoder checks what is between the
+// braces.
 type requests struct {
 	in   *bufio.Reader
 	buf  buffer // the request at hand, its braces included

@@ -60,7 +60,7 @@ func imports(t *testing.T) map[string][]string {
 func TestArrows(t *testing.T) {
 	for name, imported := range imports(t) {
 		allowed, known := arrows[name]
-		require.True(t, known, "%s is not in the plan of the house", name)
+		require.True(t, known, "%s is not in the table of allowed imports", name)
 		for _, path := range imported {
 			if inner, ours := strings.CutPrefix(path, module); ours && inner != "internal/secret" {
 				require.Contains(t, allowed, inner, "%s must not import it", name)

@@ -201,11 +201,11 @@ func TestBadTLS(t *testing.T) {
 	}{
 		{
 			name: "expired", change: func(c *x509.Certificate) { c.NotAfter = past },
-			complaint: config("expired", "holds from", past.UTC().Format(time.DateOnly)),
+			complaint: config("expired", "is valid from", past.UTC().Format(time.DateOnly)),
 		},
 		{
 			name: "not yet valid", change: func(c *x509.Certificate) { c.NotBefore = soon },
-			complaint: config("not yet valid", "holds from"),
+			complaint: config("not yet valid", "is valid from"),
 		},
 		{
 			name: "for another name", change: func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, []string{"kms1.example"} },

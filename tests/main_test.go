@@ -1,5 +1,5 @@
-// Package tests drives the whole stack: the real binaries, started as a service starts them, against the mock and against
-// Debian's PyKMIP server. It imports no package of the product, so what it proves is what the outside world can see.
+// Package tests drives the whole stack: the real binaries, started as a service starts them, against the mock, Debian's PyKMIP
+// server and Keystone. Some tests break or alter the conversation, and use the product's own packages for that.
 package tests
 
 import (

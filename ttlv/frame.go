@@ -43,7 +43,7 @@ func messageSize(h header, tag Tag, limit int) (int, error) {
 	case h.typ() != TypeStructure:
 		return 0, &Error{Tag: tag, Reason: fmt.Sprintf("type %v, not Structure", h.typ())}
 	case h.length()%8 != 0:
-		return 0, &Error{Tag: tag, Reason: fmt.Sprintf("length %d is no multiple of 8", h.length())}
+		return 0, &Error{Tag: tag, Reason: fmt.Sprintf("length %d is not a multiple of 8", h.length())}
 	case h.length() < 0 || h.length() > limit-headerSize: // an int may have 32 bits
 		return 0, &Error{Tag: tag, Reason: fmt.Sprintf("length %d is over the limit of %d bytes", h.length(), limit)}
 	}

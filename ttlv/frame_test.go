@@ -66,7 +66,7 @@ func TestReadMessageRefuses(t *testing.T) {
 		{"another tag", "420004 01 00000008", "ttlv: Application Specific Information at offset 0: a message should start with Compromise Date"},
 		{"text", hexOf("HTTP/1.1"), "ttlv: tag 0x485454 at offset 0: a message should start with Compromise Date"},
 		{"no structure", "420020 02 00000008", "ttlv: Compromise Date at offset 0: type Integer, not Structure"},
-		{"odd length", "420020 01 00000009", "ttlv: Compromise Date at offset 0: length 9 is no multiple of 8"},
+		{"odd length", "420020 01 00000009", "ttlv: Compromise Date at offset 0: length 9 is not a multiple of 8"},
 		{"over the limit", "420020 01 00100000", "ttlv: Compromise Date at offset 0: length 1048576 is over the limit of 1048576 bytes"},
 		{"4 GiB", "420020 01 FFFFFFF8", "ttlv: Compromise Date at offset 0: length 4294967288 is over the limit of 1048576 bytes"},
 	} {

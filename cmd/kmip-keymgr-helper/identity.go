@@ -47,7 +47,7 @@ func newIdentities(files *novaconf.Files, tokenlessService bool) (*identities, e
 
 // configure makes the service's client.
 func (i *identities) configure() error {
-	client, err := connect(func(option string) (string, bool, error) { return i.files.Text(serviceUser, option) })
+	client, err := keystone.Open(func(option string) (string, bool, error) { return i.files.Text(serviceUser, option) }, os.ReadFile)
 	var wrong *keystone.ConfigError
 	if errors.As(err, &wrong) {
 		return i.files.Fault(serviceUser, wrong.Option, wrong.Reason+" (tokenless = service in [kmip] needs it)")
@@ -56,15 +56,6 @@ func (i *identities) configure() error {
 		i.service = client
 	}
 	return err
-}
-
-// connect makes a client of the options. Nothing is sent yet.
-func connect(lookup keystone.Lookup) (*keystone.Client, error) {
-	config, err := keystone.ReadConfig(lookup, os.ReadFile)
-	if err != nil {
-		return nil, err
-	}
-	return keystone.New(config)
 }
 
 func (i *identities) close() {
@@ -148,7 +139,7 @@ func digestOf(credential map[string]string) digest {
 // login makes a client for one of Castellan's credentials. How Keystone is reached is the operator's to say: such a
 // credential has no cafile, and may leave auth_url out.
 func (i *identities) login(credential map[string]string) (*keystone.Client, error) {
-	client, err := connect(func(option string) (string, bool, error) {
+	client, err := keystone.Open(func(option string) (string, bool, error) {
 		text := credential[option]
 		switch {
 		case option == "auth_type":
@@ -157,7 +148,7 @@ func (i *identities) login(credential map[string]string) (*keystone.Client, erro
 			return i.wayToKeystone(option)
 		}
 		return text, text != "", nil
-	})
+	}, os.ReadFile)
 	var wrong *keystone.ConfigError
 	switch isWrong := errors.As(err, &wrong); {
 	case isWrong && !isWay(wrong.Option):

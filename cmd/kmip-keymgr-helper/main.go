@@ -36,22 +36,21 @@ func main() {
 	noCoreDumps()
 	debug.SetMemoryLimit(memoryLimit)
 	signal.Ignore(syscall.SIGPIPE) // so that a closed standard output is an error to see
-	signal.Ignore(syscall.SIGURG)  // by which the runtime preempts, and leaves what registers held of a key on a signal's stack
-	status := run(context.Background(), os.Args[1:], os.Environ(), &requests{Reader: os.Stdin}, os.Stdout, os.Stderr)
+	signal.Ignore(syscall.SIGURG)  // the runtime's preemption, which would save registers with key bytes on a signal stack
+	status := run(context.Background(), os.Args[1:], os.Environ(), &stdin{Reader: os.Stdin}, os.Stdout, os.Stderr)
 	os.Exit(int(status))
 }
 
-// requests is standard input. When a second request comes the helper is a session, which serves one at a time: on several
-// processors the runtime would wake threads for each of them that find nothing to do. A one-shot starts faster on all. What
-// a second read brings may also be the rest of a long request, for which it does no harm.
-type requests struct {
+// stdin limits the process to one processor from its second read on: a session serves one request at a time, and on several
+// the runtime wakes threads for nothing. A one-shot starts faster on all. (The second read may be the rest of a long request.)
+type stdin struct {
 	io.Reader
 	reads int
 }
 
-func (r *requests) Read(p []byte) (int, error) {
-	n, err := r.Reader.Read(p)
-	if r.reads++; r.reads == 2 && n > 0 {
+func (s *stdin) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if s.reads++; s.reads == 2 && n > 0 {
 		runtime.GOMAXPROCS(1)
 	}
 	return n, err
@@ -103,22 +102,21 @@ func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io
 	if f.check {
 		return h.report(ctx, f.roundTrip, out)
 	}
-	return protocol.Serve(ctx, in, answers{out, errs}, h)
+	return protocol.Serve(ctx, in, stdout{out, errs}, h)
 }
 
-// answers is standard output. Where that takes no more, what may have been done for the last request stays done, and only
-// standard error is left to say so.
-type answers struct{ out, errs io.Writer }
+// stdout is standard output. When a write fails the request may have been carried out, which only standard error can say.
+type stdout struct{ out, errs io.Writer }
 
-func (a answers) Write(line []byte) (int, error) {
-	n, err := a.out.Write(line)
+func (s stdout) Write(line []byte) (int, error) {
+	n, err := s.out.Write(line)
 	if err != nil {
-		fmt.Fprintf(a.errs, "kmip-keymgr-helper: a request may have been carried out, and its answer could not be written: %v\n", err)
+		fmt.Fprintf(s.errs, "kmip-keymgr-helper: a request may have been carried out, and its answer could not be written: %v\n", err)
 	}
 	return n, err
 }
 
-// say writes a text for people. Where that cannot be written, nothing was said.
+// say prints a text for people.
 func say(out io.Writer, text string) protocol.Status {
 	if _, err := io.WriteString(out, text); err != nil {
 		return protocol.Broken
@@ -138,11 +136,11 @@ func parse(args []string) (*flags, error) {
 	if err := f.set.Parse(args); err != nil {
 		return nil, err
 	}
-	return f, f.judge(f.set.Args())
+	return f, f.checkArgs(f.set.Args())
 }
 
-// judge takes what is left beside the flags, and tells what does not fit together.
-func (f *flags) judge(rest []string) error {
+// checkArgs takes what is left beside the flags, and tells what does not fit together.
+func (f *flags) checkArgs(rest []string) error {
 	if f.check = len(rest) > 0 && rest[0] == "check"; f.check {
 		rest = rest[1:]
 	}

@@ -124,22 +124,14 @@ func (o *options) config() (config mock.Config, err error) {
 
 // openKeystone makes a client of the identity in a file's [keystone_authtoken]. Nothing is sent yet.
 func openKeystone(file string) (*keystone.Client, error) {
-	empty, err := os.MkdirTemp("", "kmip-mock-") // or else the default directories would be read, as oslo.config does
+	none := novaconf.Source{Path: os.DevNull, Dir: true} // or else the default directories would be read
+	files, err := novaconf.Load([]novaconf.Source{none, {Path: file}}, nil)
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(empty)
-	files, err := novaconf.Load([]novaconf.Source{{Path: empty, Dir: true}, {Path: file}}, nil)
-	if err != nil {
-		return nil, err
-	}
-	config, err := keystone.ReadConfig(func(option string) (string, bool, error) {
+	client, err := keystone.Open(func(option string) (string, bool, error) {
 		return files.Text("keystone_authtoken", option)
 	}, os.ReadFile)
-	if err != nil {
-		return nil, fmt.Errorf("%s: [keystone_authtoken]: %w", file, err)
-	}
-	client, err := keystone.New(config)
 	if err != nil {
 		return nil, fmt.Errorf("%s: [keystone_authtoken]: %w", file, err)
 	}

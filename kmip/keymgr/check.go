@@ -185,13 +185,13 @@ func (h *hostCheck) ask(ctx context.Context) {
 	}
 }
 
-// distrust asks with a token that nobody gave, which a server that asks Keystone refuses. One that does not would show every
+// distrust asks with a token that Keystone never issued, which a server that asks Keystone refuses. One that does not would show every
 // key to everybody, since in integrated mode it alone keeps projects apart.
 func (h *hostCheck) distrust(ctx context.Context) outcome {
 	forged := kmip.OpenStackCredential(&kmip.RequestContext{AuthToken: []byte("a token that nobody gave")})
 	h.probe.As(&forged)
 	if _, err := kmip.Do(ctx, h.probe.Client, locate(protocol.NewUUID())); err == nil {
-		return failed(errors.New("a token that nobody gave is accepted too"), "the server must ask Keystone about the token in the "+
+		return failed(errors.New("a token that Keystone never issued is accepted too"), "the server must ask Keystone about the token in the "+
 			"OpenStack credential (docs/credential.md); if it does not know that credential, mode in [kmip] must be standalone")
 	}
 	return outcome{detail: h.accepted(true)}
@@ -260,31 +260,36 @@ func merge(name string, i int, hosts []*hostCheck) protocol.Step {
 		if i >= len(h.outcomes) {
 			continue
 		}
-		host, o := h.probe.Host(), h.outcomes[i]
-		if o.err == nil {
+		o := h.outcomes[i]
+		switch text := h.text(o); {
+		case o.err == nil:
 			s.OK = s.OK || len(unfit) == 0
-			good = append(good, host+": "+o.detail)
+			good = append(good, text)
 			continue
-		}
-		text := host + ": " + strings.TrimPrefix(detailOf(o.err), host+" ")
-		if i <= tlsStep || isPassedOver(o.err) {
+		case i <= tlsStep || isPassedOver(o.err):
 			passedOver = append(passedOver, text)
-		} else {
+		default:
 			unfit = append(unfit, text)
 		}
 		if len(hosts) > 1 {
-			o.advice = host + ": " + o.advice
+			o.advice = h.probe.Host() + ": " + o.advice
 		}
 		advice = append(advice, o.advice)
 	}
 	if len(good) > 0 {
-		good = append(good, under("passed over: ", passedOver)...)
-		good = append(good, under("not usable: ", unfit)...)
-	} else {
-		good = append(passedOver, unfit...)
+		passedOver, unfit = under("passed over: ", passedOver), under("not usable: ", unfit)
 	}
-	s.Detail, s.Advice = strings.Join(good, "; "), strings.Join(advice, "; ")
+	s.Detail, s.Advice = strings.Join(slices.Concat(good, passedOver, unfit), "; "), strings.Join(advice, "; ")
 	return s
+}
+
+// text is an outcome with the host's name before it.
+func (h *hostCheck) text(o outcome) string {
+	host := h.probe.Host()
+	if o.err != nil {
+		return host + ": " + strings.TrimPrefix(detailOf(o.err), host+" ")
+	}
+	return host + ": " + o.detail
 }
 
 // isPassedOver reports whether operations go on to another host where one fails so.

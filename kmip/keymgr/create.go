@@ -288,6 +288,11 @@ func (m *Manager) prove(ctx context.Context, id string, d *description, shown *k
 	case isNotFound(err), !isResult(err) && !errors.Is(err, kmip.ErrNotRun):
 		return m.notShown(err.Error())
 	}
+	return m.proveByLocate(ctx, id, d, err)
+}
+
+// proveByLocate is prove for a server that refuses to show the object's Names.
+func (m *Manager) proveByLocate(ctx context.Context, id string, d *description, err error) error {
 	m.settle(id)
 	located, unseen := kmip.Do(ctx, m.client, locate(d.name()))
 	switch {

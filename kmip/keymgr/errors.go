@@ -64,7 +64,7 @@ func asError(err error) *protocol.Error {
 	case errors.As(err, &told):
 		return told
 	case errors.As(err, &versions): // before the refusal that it may wrap
-		return &protocol.Error{Kind: protocol.Config, Message: err.Error() + "; kmip_version in [kmip] decides", Server: versions.Server}
+		return &protocol.Error{Kind: protocol.Config, Message: err.Error() + "; see kmip_version in [kmip]", Server: versions.Server}
 	case errors.As(err, &refused):
 		kind := kindOf(refused.Reason)
 		return &protocol.Error{Kind: kind, Reason: refused.Reason.String(), Message: err.Error(), Retryable: kind == protocol.Unavailable}

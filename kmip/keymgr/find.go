@@ -100,10 +100,10 @@ func isSomebody(who *protocol.Context) bool {
 	return who.UserID != "" || len(who.AuthToken)+len(who.ServiceToken)+len(who.Castellan) > 0
 }
 
-// admit refuses somebody whose project is an empty text. That is not none, which only the service itself has: it sees all.
+// admit refuses a caller whose project is the empty string. Only the service itself has none (null): it sees all.
 func (m *Manager) admit(who *protocol.Context) error {
 	if m.isolates(who) && who.ProjectID == "" {
-		return invalid("context.%s: must not be empty where a user or a token is given: null is for no project", who.EmptyProject)
+		return invalid("context.%s: must not be empty with a user or a token; null is no project", who.EmptyProject)
 	}
 	return nil
 }
@@ -172,9 +172,9 @@ func locate(name string) *kmip.Locate {
 // has reports whether the object has the key id as a Name.
 func (f *found) has(keyID string) bool { return slices.Contains(f.attributes.Names(), keyID) }
 
-// maxLocated is how many results of a Locate by a unique Name are looked at, for servers that ignore the Name. An object that
-// is not among those counts as possibly there, unless the server's identifiers are UUIDs, and so the key id would have been
-// one.
+// maxLocated is how many results of a Locate by a unique Name are looked at, for servers that ignore the Name. If none of
+// them has it, the object may exist all the same, which is an error; but not where the server's identifiers are UUIDs, for
+// then the key id would be one.
 const maxLocated = 16
 
 // oneOf reads the object with that Name out of several. More than one can have it on a server that does not keep Names
@@ -206,7 +206,7 @@ func (m *Manager) oneOf(ctx context.Context, ids []string, keyID string, value b
 	return oldest, nil
 }
 
-// older puts the objects of one Name in their order: those that there are, from the oldest on.
+// older orders objects of one Name: existing before destroyed, then the oldest first.
 func older(a, b *found) int {
 	made, _ := a.attributes.Time(ttlv.TagInitialDate)
 	other, _ := b.attributes.Time(ttlv.TagInitialDate)

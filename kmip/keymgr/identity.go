@@ -151,8 +151,8 @@ const (
 )
 
 // blameCredential adds to the refusal of a whole message that the credential may be why: a server that does not know it
-// answers in one of several ways. One that says that the caller is not who he says mostly knows it well, and to tell an
-// operator to do without would leave nobody to ask about an expired token.
+// answers in one of several ways. One that answers Authentication Not Successful most likely does know it, and the token may
+// just have expired: the operator must not be told to do without.
 func (m *Manager) blameCredential(e *protocol.Error, err error) {
 	var refused *kmip.ResultError
 	if m.config.Identities == nil || !errors.As(err, &refused) || (refused.Operation != 0 && refused.Reason != kmip.InvalidMessage) {

@@ -304,7 +304,7 @@ func TestCheckOfAnOpenDoor(t *testing.T) {
 		require.Equal(t, !open, c.OK)
 		last := c.Steps[len(c.Steps)-1]
 		require.Equal(t, "credential", last.Step)
-		require.Equal(t, open, strings.Contains(last.Detail, "nobody gave"), last.Detail)
+		require.Equal(t, open, strings.Contains(last.Detail, "never issued"), last.Detail)
 		require.Equal(t, open, strings.Contains(last.Advice, "must ask Keystone"), last.Advice)
 	}
 }

@@ -72,16 +72,7 @@ func filter(t protocol.ObjectType) kmip.Attributes {
 // listSome reads one batch of objects. An object that went away between Locate and here is none to list, and one that the
 // caller may not see is no reason to fail. Where they are too large for one answer, half of them may not be.
 func (m *Manager) listSome(ctx context.Context, who *protocol.Context, args *protocol.ListKeys, ids []string, list *protocol.KeyList) error {
-	b := kmip.Batch{Continue: true, Bounded: true}
-	var results []func() (*found, error)
-	for _, id := range ids {
-		results = append(results, addRead(&b, id, !args.MetadataOnly))
-	}
-	err := m.client.Run(ctx, &b)
-	all, errs := make([]*found, len(ids)), make([]error, len(ids))
-	for i, result := range results {
-		all[i], errs[i] = result()
-	}
+	all, errs, err := m.readAll(ctx, ids, !args.MetadataOnly)
 	if half := len(ids) / 2; half > 0 && errors.Is(errors.Join(append(errs, err)...), kmip.ResponseTooLarge) {
 		if err := m.listSome(ctx, who, args, ids[:half], list); err != nil {
 			return err
@@ -92,10 +83,10 @@ func (m *Manager) listSome(ctx context.Context, who *protocol.Context, args *pro
 		return err
 	}
 	for i, f := range all {
-		err := errs[i]
-		if isNotFound(err) || f != nil && !m.visible(who, f) {
+		switch err := errs[i]; {
+		case isNotFound(err), f != nil && !m.visible(who, f):
 			continue
-		} else if err != nil {
+		case err != nil:
 			return err
 		}
 		if err := m.list(args, f, list); err != nil {
@@ -103,6 +94,21 @@ func (m *Manager) listSome(ctx context.Context, who *protocol.Context, args *pro
 		}
 	}
 	return nil
+}
+
+// readAll reads objects in one round trip: each, or why it could not be read.
+func (m *Manager) readAll(ctx context.Context, ids []string, values bool) (all []*found, errs []error, err error) {
+	b := kmip.Batch{Continue: true, Bounded: true}
+	var results []func() (*found, error)
+	for _, id := range ids {
+		results = append(results, addRead(&b, id, values))
+	}
+	err = m.client.Run(ctx, &b)
+	for _, result := range results {
+		f, err := result()
+		all, errs = append(all, f), append(errs, err)
+	}
+	return all, errs, err
 }
 
 // list appends an object if it is one of the type that has a key id.

@@ -50,7 +50,7 @@ func (f *found) kind() (protocol.ObjectType, error) {
 			return pair.castellan, nil
 		}
 	}
-	return "", &protocol.Error{Kind: protocol.Unsupported, Message: fmt.Sprintf("the object is a %v, which OpenStack has no use for", t)}
+	return "", &protocol.Error{Kind: protocol.Unsupported, Message: fmt.Sprintf("the object is a %v, which Castellan has no type for", t)}
 }
 
 // state is the object's state in words, "" where it has none.

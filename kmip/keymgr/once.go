@@ -177,8 +177,8 @@ func (m *Manager) ensureActive(ctx context.Context, id string, d *description, e
 	return nil
 }
 
-// undo destroys an object that came out wrong, and returns why it was. That another server than the one that made it does
-// not know it tells nothing. What may be somebody else's is not destroyed.
+// undo destroys a new object that came out wrong, and returns why it was. Not Found counts only from the server that made it.
+// An object that may be somebody else's is left alone.
 func (m *Manager) undo(ctx context.Context, id string, d *description, why error) error {
 	err := errUnproven
 	if !d.unproven {
@@ -193,5 +193,5 @@ func (m *Manager) undo(ctx context.Context, id string, d *description, why error
 	return why
 }
 
-// errUnproven keeps an object that the server says it made, and shows nothing of, from being destroyed.
-var errUnproven = errors.New("the server does not show that it is the one")
+// errUnproven is why an object is not destroyed: it may not be the one that was made.
+var errUnproven = errors.New("the server does not show that it made this object")

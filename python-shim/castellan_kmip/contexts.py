@@ -73,7 +73,7 @@ def to_dict(context, conf):
             return told
     if not callable(getattr(context, 'to_dict', None)):
         raise exception.KeyManagerError(
-            reason='%s is no context' % type(context).__name__)
+            reason='%s is not a context' % type(context).__name__)
     return _request_context(context, conf)
 
 

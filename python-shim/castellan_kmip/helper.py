@@ -103,9 +103,9 @@ class _Request(object):
             'version': 1, 'id': self.id, 'op': self.op,
             'context': self._context, 'args': self._args,
             'deadline_ms': int(seconds * 1000)}).encode()
-        # The brace is an odd byte. Buffers are of even sizes, so no reader
-        # stops between it and the line break, and what left anything unread
-        # has not had a whole request.
+        # Padded so that the brace and the line break come in one read, for
+        # buffers are of even sizes: a helper that left anything unread has
+        # not had a whole request.
         return line[:-1] + (b'}\n' if len(line) % 2 else b' }\n')
 
     def decode(self, line):

@@ -129,7 +129,7 @@ class KMIPKeyManager(key_manager.KeyManager):
                 for fields in _field(result, 'objects', list)]
 
     def add_consumer(self, context, managed_object_id, consumer_data):
-        """Notes who uses an object, which then is not deleted without force.
+        """Registers a consumer; its object is not deleted without force.
 
         :param consumer_data: dict of service, resource_type, resource_id
         :raises KeyManagerError: if the consumer cannot be added
@@ -139,7 +139,7 @@ class KMIPKeyManager(key_manager.KeyManager):
                       consumer=consumer_data)
 
     def remove_consumer(self, context, managed_object_id, consumer_data):
-        """Notes who does not use an object any more.
+        """Removes a consumer.
 
         :param consumer_data: as for add_consumer
         :raises KeyManagerError: if the consumer cannot be removed

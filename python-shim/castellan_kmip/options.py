@@ -62,12 +62,12 @@ OPTS = [
              'which others must not be able to read. Required.'),
     cfg.StrOpt(
         'ca_certs',
-        help='File with the certificates of the authorities that the '
-             'servers are trusted by (PEM). Required.'),
+        help='File with the CA certificates that servers are verified '
+             'against (PEM). Required.'),
     cfg.StrOpt(
         'server_name',
-        help='Name to verify in the server\'s certificate, where it is '
-             'another than the host\'s.'),
+        help='Name to verify in the server\'s certificate, if not the '
+             'host\'s.'),
     cfg.StrOpt(
         'tls_min_version',
         default='1.2',

@@ -169,7 +169,7 @@ def test_whose_keys_a_credential_sees(mock, mode, tmp_path):
 
 @pytest.mark.parametrize('thing', ['admin', object(), {}, 1])
 def test_no_context(conf, thing):
-    with pytest.raises(exception.KeyManagerError, match='is no context'):
+    with pytest.raises(exception.KeyManagerError, match='is not a context'):
         contexts.to_dict(thing, conf)
 
 
