@@ -121,18 +121,18 @@ func (c *Client) runSingly(ctx context.Context, b *Batch, from int, placeholder 
 // retried sends the batch until there is a response, or no sense in sending it again.
 func (c *Client) retried(ctx context.Context, b *Batch) (*ResponseMessage, error) {
 	for again := c.Attempts(); ; {
-		response, err := c.anywhere(ctx, b, func(ctx context.Context) (*ResponseMessage, error) { return c.negotiated(ctx, b) })
-		if err == nil || !b.repeatable(err) || !again.Next(ctx) {
+		response, err := c.failover(ctx, b, func(ctx context.Context) (*ResponseMessage, error) { return c.negotiated(ctx, b) })
+		if err == nil || !b.worthRetrying(err) || !again.Next(ctx) {
 			return response, err
 		}
 	}
 }
 
-// repeatable reports whether sending the batch again, to the same hosts, makes sense and does no harm.
-func (b *Batch) repeatable(err error) bool { return b.harmless(err) && !isPermanent(err) }
+// worthRetrying reports whether sending the batch again, to the same hosts, makes sense and does no harm.
+func (b *Batch) worthRetrying(err error) bool { return b.mayResend(err) && !isPermanent(err) }
 
-// harmless is the one place that decides whether a batch may be sent again, to whichever host.
-func (b *Batch) harmless(err error) bool {
+// mayResend is the one place that decides whether a batch may be sent again, to whichever host.
+func (b *Batch) mayResend(err error) bool {
 	var lost *TransportError
 	var bad *BadResponseError
 	switch {

@@ -55,22 +55,22 @@ type Client struct {
 // NewClient makes a client. It does not connect yet.
 func NewClient(config Config) *Client {
 	c := &Client{config: config, request: make([]byte, 0, firstRequest)}
-	c.meet("")
+	c.reset("")
 	return c
 }
 
 // firstRequest is the room for requests, in bytes, that a client begins with: enough for all but the largest objects.
 const firstRequest = 4096
 
-// meet begins with a server, of which nothing is known yet.
-func (c *Client) meet(server string) {
+// reset begins with a server of which nothing is known yet.
+func (c *Client) reset(server string) {
 	c.server, c.version, c.settled, c.single, c.writes = server, c.versions()[0], false, false, false
 }
 
-// turn begins with a server, unless it is the one of which something is known.
-func (c *Client) turn(server string) {
+// switchTo begins with a server, unless it is the one of which something is known.
+func (c *Client) switchTo(server string) {
 	if server != c.server {
-		c.meet(server)
+		c.reset(server)
 	}
 }
 

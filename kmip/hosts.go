@@ -11,21 +11,21 @@ import (
 // hosts is where a client stands in its list of hosts. It begins with the first, and where one cannot serve it goes on to
 // the next and stays there: the first is not tried by every request, but looked for from time to time.
 type hosts struct {
-	current int       // the host in use
-	until   time.Time // when the host in use must be connected, zero where no other is left
+	current   int       // the host in use
+	connectBy time.Time // when the host in use must be connected, zero where no other is left
 
-	moved   time.Time    // when the client went on, or last looked back
-	looking chan arrival // nil where nobody looks
+	moved   time.Time   // when the client went on, or last looked back
+	dialing chan dialed // nil where nobody looks
 	stop    context.CancelFunc
 }
 
 // failBackAfter is how long a client stays with a host before it looks whether one before it is back.
 const failBackAfter = 10 * time.Second
 
-// anywhere runs try with the host in use and then with each of the others in turn. A host is passed over if the batch did not
+// failover runs try with the host in use and then with each of the others in turn. A host is passed over if the batch did not
 // reach it or may safely be sent again, or if it takes no changes; the refusal of such a host is returned if no other
 // answers.
-func (c *Client) anywhere(ctx context.Context, b *Batch, try func(context.Context) (*ResponseMessage, error)) (*ResponseMessage, error) {
+func (c *Client) failover(ctx context.Context, b *Batch, try func(context.Context) (*ResponseMessage, error)) (*ResponseMessage, error) {
 	if c.stays && c.server != "" {
 		return c.share(ctx, b, 1, try)
 	}
@@ -34,7 +34,7 @@ func (c *Client) anywhere(ctx context.Context, b *Batch, try func(context.Contex
 	var refuser int // the host that the next request begins with: the first, where none refused
 	for left := len(c.config.Hosts); left > 0 && (len(failed) == 0 || ctx.Err() == nil); left-- {
 		response, err := c.share(ctx, b, left, try)
-		if err != nil && !b.harmless(err) {
+		if err != nil && !b.mayResend(err) {
 			return nil, err
 		}
 		if err == nil {
@@ -52,7 +52,7 @@ func (c *Client) anywhere(ctx context.Context, b *Batch, try func(context.Contex
 	}
 	c.hosts.current = refuser
 	if refusal != nil {
-		c.turn(c.config.Hosts[refuser])
+		c.switchTo(c.config.Hosts[refuser])
 		return refusal, nil
 	}
 	return nil, c.unreachable(failed)
@@ -62,14 +62,14 @@ func (c *Client) anywhere(ctx context.Context, b *Batch, try func(context.Contex
 // waited for half of the time: to give it up early costs more than a repetition, and in the other half it can be found out
 // what came of it, or be made elsewhere.
 func (c *Client) share(ctx context.Context, b *Batch, left int, try func(context.Context) (*ResponseMessage, error)) (*ResponseMessage, error) {
-	c.hosts.until = time.Time{}
+	c.hosts.connectBy = time.Time{}
 	deadline, ok := ctx.Deadline()
 	if !ok || left == 1 {
 		return try(ctx)
 	}
 	rest := time.Until(deadline)
 	share := rest / time.Duration(left)
-	c.hosts.until = time.Now().Add(share)
+	c.hosts.connectBy = time.Now().Add(share)
 	if !b.safe() {
 		share = rest / 2
 	}
@@ -136,7 +136,7 @@ func (c *Client) Elsewhere(ctx context.Context, ask func() (known bool)) {
 	defer c.Stay(false)
 	for range len(c.config.Hosts) - 1 {
 		c.passOver()
-		c.hosts.until = time.Time{}
+		c.hosts.connectBy = time.Time{}
 		if c.connect(ctx) != nil {
 			continue
 		}
@@ -151,51 +151,51 @@ func (c *Client) Elsewhere(ctx context.Context, ask func() (known bool)) {
 // starts to connect in the background, and a later call takes the connection over. Call it between operations, which are
 // best served by one host each.
 func (c *Client) FailBack() {
-	if c.hosts.current == 0 && c.hosts.looking == nil {
+	if c.hosts.current == 0 && c.hosts.dialing == nil {
 		return
 	}
 	select {
-	case found := <-c.hosts.looking:
-		c.hosts.looking = nil
+	case found := <-c.hosts.dialing:
+		c.hosts.dialing = nil
 		c.takeBack(found)
 	default:
-		if c.hosts.looking == nil && time.Since(c.hosts.moved) >= failBackAfter {
-			c.look()
+		if c.hosts.dialing == nil && time.Since(c.hosts.moved) >= failBackAfter {
+			c.dialBack()
 		}
 	}
 }
 
-// arrival is a connection to a better host, or why there is none.
-type arrival struct {
+// dialed is a connection to a better host, or why there is none.
+type dialed struct {
 	host int
 	conn *tls.Conn
 	err  hostErrors
 }
 
-// look tries the hosts before the one in use, while that serves on.
-func (c *Client) look() {
+// dialBack tries the hosts before the one in use, while that serves on.
+func (c *Client) dialBack() {
 	ctx, cancel := context.WithCancel(context.Background())
-	found := make(chan arrival, 1)
-	c.hosts.looking, c.hosts.stop = found, cancel
+	found := make(chan dialed, 1)
+	c.hosts.dialing, c.hosts.stop = found, cancel
 	config, before := &c.config, c.hosts.current
 	go func() { found <- config.firstOf(ctx, before) }()
 }
 
 // firstOf connects to the first host, of so many, that can be reached.
-func (c *Config) firstOf(ctx context.Context, n int) arrival {
+func (c *Config) firstOf(ctx context.Context, n int) dialed {
 	var failed hostErrors
 	for i, address := range c.Hosts[:n] {
 		conn, err := c.dial(ctx, address, time.Time{})
 		if err == nil {
-			return arrival{host: i, conn: conn, err: failed}
+			return dialed{host: i, conn: conn, err: failed}
 		}
 		failed = append(failed, hostError{address, err})
 	}
-	return arrival{err: failed}
+	return dialed{err: failed}
 }
 
 // takeBack goes over to what was found, unless the client has got there in another way.
-func (c *Client) takeBack(found arrival) {
+func (c *Client) takeBack(found dialed) {
 	c.hosts.stop()
 	c.hosts.moved = time.Now()
 	c.report(found.err...)
@@ -213,14 +213,14 @@ func (c *Client) takeBack(found arrival) {
 
 // close ends a look that is under way.
 func (h *hosts) close() {
-	if h.looking == nil {
+	if h.dialing == nil {
 		return
 	}
 	h.stop()
-	if found := <-h.looking; found.conn != nil {
+	if found := <-h.dialing; found.conn != nil {
 		found.conn.NetConn().Close()
 	}
-	h.looking = nil
+	h.dialing = nil
 }
 
 // unreachable is the one error for hosts of which none served.
@@ -228,7 +228,7 @@ func (c *Client) unreachable(failed hostErrors) error {
 	if len(failed) == 1 {
 		return failed[0].err
 	}
-	c.meet("")
+	c.reset("")
 	e := &TransportError{Err: failed}
 	for _, host := range failed {
 		var lost *TransportError

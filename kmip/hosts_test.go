@@ -268,15 +268,15 @@ func TestFailBack(t *testing.T) {
 
 	c.hosts.moved = time.Time{}
 	require.Equal(t, second.address, do(), "it looks")
-	require.Eventually(t, func() bool { return len(c.hosts.looking) == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(c.hosts.dialing) == 1 }, 10*time.Second, time.Millisecond)
 	require.Equal(t, second.address, do(), "and it is not back")
 	require.Equal(t, 2, first.connections())
-	require.Nil(t, c.hosts.looking)
+	require.Nil(t, c.hosts.dialing)
 
 	close(back)
 	c.hosts.moved = time.Time{}
 	require.Equal(t, second.address, do())
-	require.Eventually(t, func() bool { return len(c.hosts.looking) == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(c.hosts.dialing) == 1 }, 10*time.Second, time.Millisecond)
 	for range 3 {
 		require.Equal(t, first.address, do())
 	}
@@ -306,7 +306,7 @@ func TestFailBackReportsABadCertificate(t *testing.T) {
 	require.Empty(t, told, "a host that is down may come up by itself")
 	c.config.Hosts[0], c.hosts.moved = wrong.address, time.Time{}
 	c.FailBack()
-	require.Eventually(t, func() bool { return len(c.hosts.looking) == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(c.hosts.dialing) == 1 }, 10*time.Second, time.Millisecond)
 	c.FailBack()
 	require.Equal(t, []string{wrong.address}, told)
 }

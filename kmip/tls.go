@@ -44,7 +44,7 @@ func (c *Client) connect(ctx context.Context) error {
 	}
 	c.disconnect()
 	address := c.config.Hosts[c.hosts.current]
-	conn, err := c.config.dial(ctx, address, c.hosts.until)
+	conn, err := c.config.dial(ctx, address, c.hosts.connectBy)
 	if err != nil {
 		return &TransportError{Server: address, Err: err}
 	}
@@ -54,7 +54,7 @@ func (c *Client) connect(ctx context.Context) error {
 
 // adopt begins with a new connection.
 func (c *Client) adopt(conn *tls.Conn, address string) {
-	c.turn(address)
+	c.switchTo(address)
 	c.conn, c.fresh, c.settled = conn, true, false // it may be another server by now, but most likely speaks the version
 }
 

@@ -31,8 +31,8 @@ type Coder struct {
 	pos, end int    // what is left of it in buf: nothing after an error
 	next     header // of the first item in that, 0 where there is none, and when writing
 	depth    int    // of structures, this one included
-	patient  bool   // looks for what is not next, and tells what is wrong
-	// The patient walk alone.
+	slow     bool   // the slow path: searches for a field that is not next, and tells what is wrong
+	// The slow path alone.
 	start   int   // of the structure
 	skipped []Tag // in the structures around this place, from first on in the one at hand
 	first   int
@@ -59,24 +59,24 @@ func (c *Coder) Append(buf []byte, tag Tag, fields func(*Coder)) ([]byte, error)
 // into.
 func (c *Coder) Decode(msg []byte, tag Tag, fields func(*Coder)) error {
 	return c.decode(msg, func(c *Coder) {
-		if c.patient {
+		if c.slow {
 			c.stop(alone(msg))
 		}
 		c.Struct(tag, fields)
 	})
 }
 
-// maxSwift is the longest message, in bytes, that is first read without a search. What reading a longer one allocates should
+// maxFast is the longest message, in bytes, that the fast path tries. What reading a longer one allocates should
 // not be allocated twice.
-const maxSwift = 64 << 10
+const maxFast = 64 << 10
 
-// decode reads items that stand in no structure. Most messages have every field in its place, and nothing else: such a one
-// is read without a search. Any other is read again with patience.
+// decode reads items that stand in no structure. The fast path takes every field to be the next one. A message for which that
+// does not hold is read again on the slow path.
 func (c *Coder) decode(items []byte, fields func(*Coder)) error {
 	version := c.Version
-	c.buf, c.reading, c.patient = items, true, len(items) > maxSwift
-	if c.walk(fields); c.err != nil && !c.patient {
-		c.Version, c.patient = version, true
+	c.buf, c.reading, c.slow = items, true, len(items) > maxFast
+	if c.walk(fields); c.err != nil && !c.slow {
+		c.Version, c.slow = version, true
 		c.walk(fields)
 	}
 	c.buf = nil
@@ -127,16 +127,16 @@ func (c *Coder) Struct(tag Tag, fields func(*Coder)) {
 		at := c.open(tag, TypeStructure)
 		fields(c)
 		c.close(at)
-	case c.patient:
-		c.patiently(tag, fields)
+	case c.slow:
+		c.structSlow(tag, fields)
 	case c.next.opens(tag, outer-c.pos) && c.depth < MaxDepth:
 		c.enter()
 		if fields(c); c.pos < c.end {
-			c.stop(errUnusual)
+			c.stop(errSlowPath)
 		}
 		c.exit(outer)
 	default:
-		c.stop(errUnusual)
+		c.stop(errSlowPath)
 	}
 }
 

@@ -9,10 +9,10 @@ import (
 // This file is how a Coder finds its way when it reads. Each item is checked when it is read or passed over, so that
 // one walk looks at every byte of the message once.
 
-// patiently is Struct where there may be unknown fields: it remembers those it skips.
-func (c *Coder) patiently(tag Tag, fields func(*Coder)) {
+// structSlow is Struct on the slow path, where there may be unknown fields: it remembers those it skips.
+func (c *Coder) structSlow(tag Tag, fields func(*Coder)) {
 	outer := c.end
-	if !c.pushIn(tag) {
+	if !c.enterSlow(tag) {
 		return
 	}
 	start, first := c.start, c.first
@@ -58,7 +58,7 @@ func (c *Coder) find(tag Tag) header {
 
 // search is find in what is left of the structure.
 func (c *Coder) search(tag Tag) header {
-	if !c.patient {
+	if !c.slow {
 		return 0
 	}
 	h, left := seek(c.rest(), tag)
@@ -107,8 +107,8 @@ func (c *Coder) exit(outer int) {
 	}
 }
 
-// pushIn enters a structure that need not be next, or may not be entered.
-func (c *Coder) pushIn(tag Tag) bool {
+// enterSlow enters a structure that need not be next, or may not be entered.
+func (c *Coder) enterSlow(tag Tag) bool {
 	h := c.next
 	if !h.is(tag, TypeStructure) {
 		h = c.reach(tag, TypeStructure)
@@ -150,13 +150,13 @@ func (c *Coder) read(tag Tag, typ Type) ([]byte, bool) {
 	return b[headerSize:end:end], true
 }
 
-// errUnusual ends a walk that was not patient.
-var errUnusual = errors.New("ttlv: not as it should be")
+// errSlowPath ends the fast path.
+var errSlowPath = errors.New("ttlv: not as it should be")
 
 // reach passes over the fields before the one with that tag, which should be of that type, and returns its header.
 func (c *Coder) reach(tag Tag, typ Type) header {
-	if !c.patient {
-		c.stop(errUnusual)
+	if !c.slow {
+		c.stop(errSlowPath)
 		return 0
 	}
 	h := c.find(tag)
@@ -174,8 +174,8 @@ func (c *Coder) reach(tag Tag, typ Type) header {
 
 // skip passes over one field that nobody asked for.
 func (c *Coder) skip() {
-	if !c.patient {
-		c.stop(errUnusual)
+	if !c.slow {
+		c.stop(errSlowPath)
 		return
 	}
 	h, passed := c.next, c.skipped[c.first:]

@@ -29,10 +29,10 @@ func (d *description) name() string { return d.names[len(d.names)-1] }
 
 func (d *description) rename() { d.names = append(d.names, protocol.NewUUID()) }
 
-// making is an attempt to make what is described. Where the client has moved to another server since the last attempt, each
+// renaming is an attempt to make what is described. Where the client has moved to another server since the last attempt, each
 // object gets a new Name: the first server may have made it after all, and once the servers replicate, two objects must not
 // share a Name.
-func (m *Manager) making(try func() error, all ...*description) func(string) error {
+func (m *Manager) renaming(try func() error, all ...*description) func(string) error {
 	return func(asked string) error {
 		if asked != "" && asked != m.client.Server() {
 			for _, d := range all {
@@ -127,7 +127,7 @@ func (m *Manager) create(ctx context.Context, s *spec, d *description) (string, 
 		request := &kmip.Create{ObjectType: kmip.SymmetricKeyObject, Attributes: append(s.attributes(), described...)}
 		return identifier(kmip.Add(b, request), func(r *kmip.CreateResponse) string { return r.UniqueIdentifier })
 	})
-	if err != nil && s.isXTS() && isRefused(err) {
+	if err != nil && s.isXTS() && isObjectRefused(err) {
 		id, again := m.generate(ctx, s, d)
 		return id, keepDoubt(again, err, d.mayExist())
 	}
@@ -183,9 +183,9 @@ func (m *Manager) make(ctx context.Context, d *description, activate bool, add a
 	activate = activate && !d.expired()
 	var id string
 	var active error
-	try := m.making(func() error {
+	try := m.renaming(func() error {
 		return m.fitting(&d.record, func() (err error) {
-			id, active, err = m.makeOnce(ctx, d, activate, add)
+			id, active, err = m.tryMake(ctx, d, activate, add)
 			return err
 		})
 	}, d)
@@ -218,7 +218,7 @@ func (d *description) keyID(id string) string {
 // beyond ASCII.
 func (m *Manager) fitting(r *record, try func() error) error {
 	err := try()
-	if m.packed || !isRefused(err) || r.isPlain() {
+	if m.packed || !isObjectRefused(err) || r.isPlain() {
 		return err
 	}
 	m.packed = true
@@ -227,9 +227,9 @@ func (m *Manager) fitting(r *record, try func() error) error {
 	return again
 }
 
-// makeOnce makes an object, and has it shown and activated in the same round trip. The second result is how activating it
+// tryMake makes an object, and has it shown and activated in the same round trip. The second result is how activating it
 // went.
-func (m *Manager) makeOnce(ctx context.Context, d *description, activate bool, add adder) (id string, active, err error) {
+func (m *Manager) tryMake(ctx context.Context, d *description, activate bool, add adder) (id string, active, err error) {
 	var b kmip.Batch
 	made := add(&b, m.attributes(d))
 	shown := kmip.Add(&b, showName(""))
@@ -285,7 +285,7 @@ func (m *Manager) prove(ctx context.Context, id string, d *description, shown *k
 		return nil
 	case err == nil:
 		return m.notShown("it has others")
-	case isNotFound(err), !isResult(err) && !errors.Is(err, kmip.ErrNotRun):
+	case isNotFound(err), !isRefusal(err) && !errors.Is(err, kmip.ErrNotRun):
 		return m.notShown(err.Error())
 	}
 	return m.proveByLocate(ctx, id, d, err)
@@ -296,7 +296,7 @@ func (m *Manager) proveByLocate(ctx context.Context, id string, d *description, 
 	m.settle(id)
 	located, unseen := kmip.Do(ctx, m.client, locate(d.name()))
 	switch {
-	case isResult(unseen):
+	case isRefusal(unseen):
 		d.unproven = true
 		return nil
 	case unseen != nil:
@@ -313,8 +313,8 @@ func (m *Manager) notShown(why string) error {
 	return &kmip.BadResponseError{Server: m.client.Server(), Err: errors.New("the object that the server says it made does not have its Name: " + why), MaybeExecuted: true}
 }
 
-// isRefused reports whether a server refused what an object should be.
-func isRefused(err error) bool {
+// isObjectRefused reports whether a server refused what an object should be.
+func isObjectRefused(err error) bool {
 	var refused *kmip.ResultError
 	if !errors.As(err, &refused) {
 		return false

@@ -17,7 +17,7 @@ func (m *Manager) delete(ctx context.Context, who *protocol.Context, keyID strin
 	var lost error
 	asked := "" // which server
 	if force && !m.isolates(who) {
-		lost = m.destroyOnce(ctx, retired(keyID))
+		lost = m.tryDestroy(ctx, retired(keyID))
 		asked = m.client.Server()
 		if lost == nil || !outcomeUnknown(lost) && !mayHaveOtherID(lost) {
 			return lost
@@ -78,7 +78,7 @@ func mayBeGone(keyID string) string { return "the key " + keyID + " may have bee
 // Destroy. Some servers want a Pre-Active object revoked too, which is possible only as compromised.
 func (m *Manager) destroy(ctx context.Context, id string) error {
 	err := m.destroyBy(ctx, retired(id))
-	if err == nil || isNotFound(err) || !isResult(err) || errors.Is(err, kmip.OperationNotSupported) || errors.Is(err, kmip.NotAuthorised) {
+	if err == nil || isNotFound(err) || !isRefusal(err) || errors.Is(err, kmip.OperationNotSupported) || errors.Is(err, kmip.NotAuthorised) {
 		return err
 	}
 	known, unknown := m.known(ctx, id, ttlv.TagState, ttlv.TagInitialDate)
@@ -111,7 +111,7 @@ func compromised(id string, known kmip.Attributes) *kmip.Revoke {
 // was destroyed by what was not answered. That a server refuses to do it again tells nothing: some refuse it of what is gone.
 func (m *Manager) destroyBy(ctx context.Context, revoke *kmip.Revoke) error {
 	try := func(asked string) error {
-		err := m.destroyOnce(ctx, revoke)
+		err := m.tryDestroy(ctx, revoke)
 		if isNotFound(err) && asked == m.client.Server() {
 			return nil
 		}
@@ -122,7 +122,7 @@ func (m *Manager) destroyBy(ctx context.Context, revoke *kmip.Revoke) error {
 		switch {
 		case isNotFound(err):
 			return m.knownGone(asked)
-		case isResult(err): // which does not keep anybody from trying again
+		case isRefusal(err): // which does not keep anybody from trying again
 			return false, nil
 		}
 		return state.IsDestroyed(), err
@@ -130,7 +130,7 @@ func (m *Manager) destroyBy(ctx context.Context, revoke *kmip.Revoke) error {
 	return m.once(ctx, change{try: try, look: look, safe: true, effect: func() string { return "" }})
 }
 
-func (m *Manager) destroyOnce(ctx context.Context, revoke *kmip.Revoke) error {
+func (m *Manager) tryDestroy(ctx context.Context, revoke *kmip.Revoke) error {
 	b := kmip.Batch{Continue: true}
 	at := kmip.Add(&b, &kmip.Destroy{UniqueIdentifier: revoke.UniqueIdentifier})
 	revoked := kmip.Add(&b, revoke)
@@ -149,8 +149,8 @@ func (m *Manager) destroyOnce(ctx context.Context, revoke *kmip.Revoke) error {
 	return then.Err
 }
 
-// isResult reports whether the error is a server's own refusal.
-func isResult(err error) bool {
+// isRefusal reports whether the error is a server's own refusal.
+func isRefusal(err error) bool {
 	var refused *kmip.ResultError
 	return errors.As(err, &refused)
 }

@@ -53,7 +53,7 @@ func (m *Manager) find(ctx context.Context, who *protocol.Context, keyID string,
 			switch {
 			case there != nil:
 				f, err = there, unreadable
-			case !isResult(unreadable): // it may know the key
+			case !isRefusal(unreadable): // it may know the key
 				err = notEverywhere(keyID, unreadable)
 			}
 			return there != nil
@@ -82,7 +82,7 @@ func (f *found) destroyed() bool { return f.attributes.State().IsDestroyed() }
 // mayHaveOtherID reports whether an identifier that failed may yet be a Name: the server refused it, for whichever reason it
 // has for an identifier that it never gave out.
 func mayHaveOtherID(err error) bool {
-	return isResult(err) && !errors.Is(err, kmip.AuthenticationNotSuccessful) && !errors.Is(err, kmip.IdentityUnavailable)
+	return isRefusal(err) && !errors.Is(err, kmip.AuthenticationNotSuccessful) && !errors.Is(err, kmip.IdentityUnavailable)
 }
 
 // visible reports whether the caller may see the object: see the package's "Owners".

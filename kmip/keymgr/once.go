@@ -55,7 +55,7 @@ func (m *Manager) once(ctx context.Context, c change) error {
 		if err == nil {
 			return nil
 		}
-		if refused = nil; isResult(err) {
+		if refused = nil; isRefusal(err) {
 			refused = err
 		}
 	}

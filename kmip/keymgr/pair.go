@@ -25,7 +25,7 @@ func (m *Manager) createKeyPair(ctx context.Context, who *protocol.Context, args
 	public := m.description(who, args.Name, args.Expiration)
 	var made *kmip.CreateKeyPairResponse
 	mayExist := func() string { return mayExist(slices.Concat(private.names, public.names)) }
-	try := m.making(func() error {
+	try := m.renaming(func() error {
 		return m.fitting(&private.record, func() (err error) { // the public key's record says the same
 			made, err = m.makePair(ctx, m.pairRequest(s, private, public), private, public)
 			return err

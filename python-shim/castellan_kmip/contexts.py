@@ -55,9 +55,10 @@ _CREDENTIALS = (
 )
 
 # What one or another to_dict() leaves out.
-_BESIDES = ('service_token', 'user_id', 'user_name', 'user_domain_id',
-            'project_id', 'project_name', 'project_domain_id', 'domain_id',
-            'remote_address', 'timestamp')
+_EXTRA_FIELDS = (
+    'service_token', 'user_id', 'user_name', 'user_domain_id', 'project_id',
+    'project_name', 'project_domain_id', 'domain_id', 'remote_address',
+    'timestamp')
 
 
 def to_dict(context, conf):
@@ -87,7 +88,7 @@ def _request_context(context, conf):
 def _fields(context):
     try:
         fields = dict(context.to_dict())
-        for name in _BESIDES:
+        for name in _EXTRA_FIELDS:
             if fields.get(name) is None:
                 fields[name] = getattr(context, name, None)
     except Exception as e:

@@ -51,8 +51,8 @@ _MAX_KEPT = 4
 # How many fresh helpers may go away under one request before it is their
 # fault and not bad luck.
 _MAX_STARTS = 5
-# Helpers that keep two processors busy.
-_CROWD = 3
+# Helpers that keep all processors busy.
+_CROWD = len(os.sched_getaffinity(0)) + 1
 # What may be asked again when nobody knows what became of it.
 _READS = frozenset(['get_key', 'list_keys', 'check'])
 
@@ -72,7 +72,7 @@ class HelperError(Exception):
     """The helper did not give an answer that can be used."""
 
 
-class _Gone(HelperError):
+class _Disconnected(HelperError):
     """The helper closed its end. unread: it had not read all of a request."""
 
     def __init__(self, unread):
@@ -261,9 +261,9 @@ class _Helper(object):
                 chunk = self._socket.recv(_CHUNK)
             except ConnectionResetError:
                 # It ended, and left some of the request unread.
-                raise _Gone(unread=True)
+                raise _Disconnected(unread=True)
             if not chunk:
-                raise _Gone(unread=not sent)
+                raise _Disconnected(unread=not sent)
             answer += chunk
             if len(answer) > _MAX_ANSWER:
                 raise HelperError('the helper\'s answer to %s is too long'
@@ -303,14 +303,14 @@ class _Helper(object):
             pause = min(2 * pause, 0.05)
         return True
 
-    def fate(self):
+    def exit_text(self):
         """How a closed helper ended."""
         status = self._process.returncode
         if status is None or status >= 0:
             return 'ended with status %s' % status
         return 'was killed by signal %d' % -status
 
-    def disown(self):
+    def detach(self):
         """Lets go of a helper that is the parent process's.
 
         The green layer is passed by, for its hub is still the parent's too.
@@ -340,7 +340,7 @@ class _Pool(object):
             starts -= not helper.used
             try:
                 answer = _ask(helper, request)
-            except _Gone as gone:
+            except _Disconnected as gone:
                 safe = gone.unread or request.op in _READS
                 if not safe or not starts:
                     raise
@@ -362,11 +362,12 @@ def _ask(helper, request, last=False):
     """Asks, and leaves no helper behind that cannot be asked again."""
     try:
         answer = helper.ask(request, last)
-    except _Gone as gone:
+    except _Disconnected as gone:
         helper.close(_GRACE)
-        gone.args = ('the helper %s before it had answered %s; %s' % (
-            helper.fate(), request.op, 'it was not carried out' if gone.unread
-            else 'it may have taken effect anyway'),)
+        effect = ('it was not carried out' if gone.unread
+                  else 'it may have taken effect anyway')
+        gone.args = ('the helper %s before it had answered %s; %s'
+                     % (helper.exit_text(), request.op, effect),)
         raise
     except BaseException:
         helper.close()
@@ -385,7 +386,7 @@ def ask(command, session, op, context, args, until):
     :returns: the answer, a dict with an error or a result
     :raises HelperError: if there is none
     """
-    _leave_to_the_parent()
+    _reset_after_fork()
     request = _Request(op, context, args, until)
     if not session:
         return _ask(_Helper(command, request), request, last=True)
@@ -394,13 +395,13 @@ def ask(command, session, op, context, args, until):
 
 
 def _close_all():
-    _leave_to_the_parent()
+    _reset_after_fork()
     _pools.clear()
     for helper in list(_running):
         helper.close(_GRACE)
 
 
-def _leave_to_the_parent():
+def _reset_after_fork():
     """Forgets, in a forked process, all that is its parent's."""
     global _process, _starting
     process = os.getpid()
@@ -412,7 +413,7 @@ def _leave_to_the_parent():
         # Another thread may have been here before, and run one already.
         if helper.owner != process:
             _running.discard(helper)
-            helper.disown()
+            helper.detach()
     _process = process
 
 
@@ -420,4 +421,4 @@ atexit.register(_close_all)
 # Each call looks whether its process was forked, for Python is not told of all
 # forks: uwsgi's, for one. But a process that makes no call is not to hold the
 # sockets of its parent's helpers, which would outlive the parent.
-os.register_at_fork(after_in_child=_leave_to_the_parent)
+os.register_at_fork(after_in_child=_reset_after_fork)
