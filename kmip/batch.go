@@ -91,9 +91,9 @@ func (b *Batch) mayGoSingly(m *ResponseMessage) bool {
 // runSingly runs the operations from the given one on in messages of their own, with the ID Placeholder filled in here. A
 // server that takes those is not sent batches any more.
 func (c *Client) runSingly(ctx context.Context, b *Batch, from int, placeholder string) error {
-	defer c.Stay(c.stays)
+	defer c.Pin(c.pinned)
 	for i := from; i < len(b.items); i++ {
-		c.Stay(c.stays || placeholder != "") // which is this host's
+		c.Pin(c.pinned || placeholder != "") // which is this host's
 		one := Batch{items: b.items[i : i+1]}
 		if target, ok := one.items[0].payload.(about); ok && *target.object() == "" {
 			if placeholder == "" {

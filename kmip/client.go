@@ -37,7 +37,7 @@ type Config struct {
 type Client struct {
 	config  Config
 	caller  *Credential // see As
-	stays   bool        // see Stay
+	pinned  bool        // see Pin
 	hosts   hosts
 	conn    *tls.Conn
 	fresh   bool // nothing has come over the connection yet
@@ -78,9 +78,9 @@ func (c *Client) switchTo(server string) {
 // credential stays the caller's, to clear when it is not needed any more.
 func (c *Client) As(caller *Credential) { c.caller = caller }
 
-// Stay keeps the client to the host that answered last, or lets it go to any again. On another host the identifiers that
+// Pin keeps the client to the host that answered last, or lets it go to any again. On another host the identifiers that
 // it gave may be other objects'.
-func (c *Client) Stay(stay bool) { c.stays = stay }
+func (c *Client) Pin(pinned bool) { c.pinned = pinned }
 
 // credentials are those that a request carries, all or, where the version has no room for them, an error.
 func (c *Client) credentials(v Version) ([]Credential, error) {

@@ -26,7 +26,7 @@ const failBackAfter = 10 * time.Second
 // reach it or may safely be sent again, or if it takes no changes; the refusal of such a host is returned if no other
 // answers.
 func (c *Client) failover(ctx context.Context, b *Batch, try func(context.Context) (*ResponseMessage, error)) (*ResponseMessage, error) {
-	if c.stays && c.server != "" {
+	if c.pinned && c.server != "" {
 		return c.share(ctx, b, 1, try)
 	}
 	var failed hostErrors
@@ -130,17 +130,17 @@ func (c *Client) passOver() {
 // reached are left out. Where none knows the client is back at the host that it was at. One that stays with its host asks
 // nobody else.
 func (c *Client) Elsewhere(ctx context.Context, ask func() (known bool)) {
-	if c.stays || len(c.config.Hosts) < 2 {
+	if c.pinned || len(c.config.Hosts) < 2 {
 		return
 	}
-	defer c.Stay(false)
+	defer c.Pin(false)
 	for range len(c.config.Hosts) - 1 {
 		c.passOver()
 		c.hosts.connectBy = time.Time{}
 		if c.connect(ctx) != nil {
 			continue
 		}
-		if c.Stay(true); ask() {
+		if c.Pin(true); ask() {
 			return
 		}
 	}

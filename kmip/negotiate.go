@@ -27,7 +27,7 @@ func (c *Client) negotiated(ctx context.Context, b *Batch) (*ResponseMessage, er
 		return response, nil
 	}
 	if said := c.discover(ctx, response.Header.Version); said != nil {
-		return c.settle(ctx, b, response, said)
+		return c.useVersion(ctx, b, response, said)
 	}
 	return c.tryVersions(ctx, b, response)
 }
@@ -54,8 +54,8 @@ func (c *Client) discover(ctx context.Context, hint Version) []Version {
 	return result.Response.Versions
 }
 
-// settle takes the first of our versions that the server said it speaks.
-func (c *Client) settle(ctx context.Context, b *Batch, first *ResponseMessage, said []Version) (*ResponseMessage, error) {
+// useVersion takes the first of our versions that the server said it speaks.
+func (c *Client) useVersion(ctx context.Context, b *Batch, first *ResponseMessage, said []Version) (*ResponseMessage, error) {
 	for _, v := range c.versions() {
 		if !slices.Contains(said, v) {
 			continue

@@ -204,9 +204,9 @@ func (f *faults) take(items []kmip.RequestItem) effect {
 	return e
 }
 
-// settle is the effect as it is once the message has been run as far as these items. What was to befall others is given
+// giveBack is the effect as it is once the message has been run as far as these items. What was to befall others is given
 // back, for the next request that asks for them.
-func (f *faults) settle(e effect, ran []kmip.RequestItem) (settled effect) {
+func (f *faults) giveBack(e effect, ran []kmip.RequestItem) (settled effect) {
 	if e.of == nil {
 		return e
 	}

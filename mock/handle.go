@@ -49,7 +49,7 @@ func (s *session) answer(msg []byte) (reply []byte, goOn bool) {
 		return nil, false
 	}
 	reply = s.handle(f.reason)
-	f = s.server.faults.settle(f, s.request.Items[:s.ran])
+	f = s.server.faults.giveBack(f, s.request.Items[:s.ran])
 	s.server.pause(f.delay)
 	if f.dropResponse {
 		return nil, false

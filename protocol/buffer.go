@@ -16,8 +16,8 @@ func (b *buffer) wipe() {
 	*b = (*b)[:0]
 }
 
-// room makes place for n more bytes.
-func (b *buffer) room(n int) {
+// grow makes place for n more bytes.
+func (b *buffer) grow(n int) {
 	if cap(*b)-len(*b) >= n {
 		return
 	}
@@ -29,13 +29,13 @@ func (b *buffer) room(n int) {
 
 // raw appends text as it stands.
 func (b *buffer) raw(s string) {
-	b.room(len(s))
+	b.grow(len(s))
 	*b = append(*b, s...)
 }
 
 // bytes appends p as it stands.
 func (b *buffer) bytes(p []byte) {
-	b.room(len(p))
+	b.grow(len(p))
 	*b = append(*b, p...)
 }
 
@@ -45,7 +45,7 @@ func (b *buffer) hex(p []byte) {
 		b.raw("null")
 		return
 	}
-	b.room(hex.EncodedLen(len(p)) + 2)
+	b.grow(hex.EncodedLen(len(p)) + 2)
 	*b = append(*b, '"')
 	*b = hex.AppendEncode(*b, p)
 	*b = append(*b, '"')

@@ -20,11 +20,11 @@ import (
 // The text is one that requests has framed: it begins with a brace and ends with the one that closes it, is no deeper
 // than MaxDepth, and has no control characters in strings.
 type decoder struct {
-	text   []byte
-	at     int      // of the next byte
-	path   [][]byte // the names that lead to the value at hand
-	misfit error    // the first field of another type
-	broken int      // place of the first byte that is no JSON, counted from 1; 0 for none, and then all else counts
+	text     []byte
+	at       int      // of the next byte
+	path     [][]byte // the names that lead to the value at hand
+	typeErr  error    // the first field of another type
+	brokenAt int      // place of the first byte that is no JSON, counted from 1; 0 for none, and then all else counts
 }
 
 // next passes over white space and returns the byte after it, or 0 where nothing more can be read.
@@ -41,8 +41,8 @@ func (d *decoder) next() byte {
 
 // fail notes that the text is no JSON at the next byte. All reading comes to its end.
 func (d *decoder) fail() {
-	if d.broken == 0 {
-		d.broken = d.at + 1
+	if d.brokenAt == 0 {
+		d.brokenAt = d.at + 1
 	}
 	d.at = len(d.text)
 }
@@ -63,8 +63,8 @@ func (d *decoder) expect(first byte, wanted string) bool {
 
 // mismatch notes that the value at hand is not what is wanted, without showing what it is.
 func (d *decoder) mismatch(wanted string) {
-	if d.misfit == nil {
-		d.misfit = invalid("%s: must be %s", bytes.Join(d.path, []byte(".")), wanted)
+	if d.typeErr == nil {
+		d.typeErr = invalid("%s: must be %s", bytes.Join(d.path, []byte(".")), wanted)
 	}
 }
 
@@ -153,7 +153,7 @@ func (d *decoder) raw() []byte {
 	null := d.next() == 'n'
 	start := d.at
 	d.skip()
-	if null || d.broken != 0 {
+	if null || d.brokenAt != 0 {
 		return nil
 	}
 	return d.text[start:d.at:d.at]

@@ -248,12 +248,12 @@ func (r *request) decode(text []byte, start int64) error {
 	d := decoder{text: text}
 	d.object(func(name []byte) { r.member(&d, name) })
 	switch {
-	case d.broken != 0:
-		return noJSON(start + int64(d.broken) - 1)
+	case d.brokenAt != 0:
+		return noJSON(start + int64(d.brokenAt) - 1)
 	case r.version != Version: // before other faults, which it may well explain
 		return badVersion()
-	case d.misfit != nil:
-		return d.misfit
+	case d.typeErr != nil:
+		return d.typeErr
 	case r.deadlineMS < 0 || r.deadlineMS > maxDeadlineMS:
 		return invalid("deadline_ms: must be from 0 to %d", maxDeadlineMS)
 	}
@@ -285,7 +285,7 @@ func (r *request) decodeID(d *decoder) {
 		return
 	}
 	var id string
-	if d.string(&id); d.broken == 0 {
+	if d.string(&id); d.brokenAt == 0 {
 		r.id = &id
 	}
 }
@@ -353,14 +353,14 @@ func call[P pointer[A], R result, A any](ctx context.Context, r *request, do met
 	defer cancel()
 	answer, err := do(ctx, r.context, args)
 	if err != nil {
-		return nil, discreet(err, r.context, args) // never a nil *T that is no nil result
+		return nil, redact(err, r.context, args) // never a nil *T that is no nil result
 	}
 	return answer, nil
 }
 
-// discreet takes what is secret in a request out of an error's message, in which a server may have quoted it. What is
+// redact takes what is secret in a request out of an error's message, in which a server may have quoted it. What is
 // shorter than a word tells nothing, and could be anywhere.
-func discreet(err error, who *Context, args any) error {
+func redact(err error, who *Context, args any) error {
 	const word = 4
 	e := *asError(err)
 	secrets := who.secrets()
@@ -381,8 +381,8 @@ func decodeArgs(text []byte, args arguments) error {
 	if text != nil {
 		d := decoder{text: text, path: [][]byte{[]byte("args")}}
 		args.decode(&d)
-		if d.misfit != nil {
-			return d.misfit
+		if d.typeErr != nil {
+			return d.typeErr
 		}
 	}
 	return args.check()

@@ -144,14 +144,14 @@ func (i *identities) login(credential map[string]string) (*keystone.Client, erro
 		switch {
 		case option == "auth_type":
 			text = strings.TrimPrefix(credential["type"], "keystone_") // password or token
-		case isWay(option), option == "auth_url" && text == "":
-			return i.wayToKeystone(option)
+		case isTransportOption(option), option == "auth_url" && text == "":
+			return i.transportOption(option)
 		}
 		return text, text != "", nil
 	}, os.ReadFile)
 	var wrong *keystone.ConfigError
 	switch isWrong := errors.As(err, &wrong); {
-	case isWrong && !isWay(wrong.Option):
+	case isWrong && !isTransportOption(wrong.Option):
 		return nil, &protocol.Error{Kind: protocol.InvalidRequest, Message: "context.castellan." + wrong.Option + ": " + wrong.Reason}
 	case isWrong:
 		err = i.files.Fault(i.sectionOf(wrong.Option), wrong.Option, wrong.Reason)
@@ -162,8 +162,8 @@ func (i *identities) login(credential map[string]string) (*keystone.Client, erro
 	return client, nil
 }
 
-// isWay reports whether the option is about how Keystone is reached.
-func isWay(option string) bool {
+// isTransportOption reports whether the option is about how Keystone is reached.
+func isTransportOption(option string) bool {
 	switch option {
 	case "cafile", "certfile", "keyfile", "http_connect_timeout", "timeout", "http_request_max_retries":
 		return true
@@ -171,8 +171,8 @@ func isWay(option string) bool {
 	return false
 }
 
-// wayToKeystone is an option of the first section that has it.
-func (i *identities) wayToKeystone(option string) (string, bool, error) {
+// transportOption is an option of the first section that has it.
+func (i *identities) transportOption(option string) (string, bool, error) {
 	return i.files.Text(i.sectionOf(option), option)
 }
 

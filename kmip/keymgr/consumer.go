@@ -111,7 +111,7 @@ func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, key
 	if already, _ := done(f, ""); already {
 		return nil
 	}
-	m.settle(f.id)
+	m.pin(f.id)
 	try := func(string) error { return alter(ctx, f) }
 	look := func(asked string) (bool, error) {
 		shown, err := m.find(ctx, who, keyID, false)

@@ -293,7 +293,7 @@ func (m *Manager) prove(ctx context.Context, id string, d *description, shown *k
 
 // proveByLocate is prove for a server that refuses to show the object's Names.
 func (m *Manager) proveByLocate(ctx context.Context, id string, d *description, err error) error {
-	m.settle(id)
+	m.pin(id)
 	located, unseen := kmip.Do(ctx, m.client, locate(d.name()))
 	switch {
 	case isRefusal(unseen):

@@ -58,7 +58,7 @@ func (m *Manager) deleteFound(ctx context.Context, who *protocol.Context, keyID 
 		e.Server = m.client.Server()
 		return e
 	}
-	m.settle(f.id)
+	m.pin(f.id)
 	err := m.destroy(ctx, f.id)
 	if outcomeUnknown(err) {
 		return &uncertain{err, []string{mayBeGone(keyID)}}

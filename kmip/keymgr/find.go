@@ -183,7 +183,7 @@ const maxLocated = 16
 func (m *Manager) oneOf(ctx context.Context, ids []string, keyID string, value bool, refused error) (*found, error) {
 	var all []*found
 	for _, id := range ids[:min(len(ids), maxLocated)] {
-		m.settle(id)
+		m.pin(id)
 		f, err := m.read(ctx, id, false)
 		if err != nil && !isNotFound(err) {
 			return nil, err

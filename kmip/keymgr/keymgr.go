@@ -61,7 +61,7 @@ func (m *Manager) begin(ctx context.Context) (context.Context, func()) {
 	return ctx, func() {
 		cancel()
 		m.client.Forget()
-		m.client.Stay(false)
+		m.client.Pin(false)
 	}
 }
 
@@ -85,10 +85,10 @@ func do[A, R any](ctx context.Context, m *Manager, who *protocol.Context, args A
 	return result, nil
 }
 
-// settle keeps an operation to the host that gave it an identifier, unless that is a UUID, which means nothing else elsewhere.
-func (m *Manager) settle(id string) {
+// pin keeps an operation to the host that gave it an identifier, unless that is a UUID, which means nothing else elsewhere.
+func (m *Manager) pin(id string) {
 	if !protocol.IsUUID(id) {
-		m.client.Stay(true)
+		m.client.Pin(true)
 	}
 }
 

@@ -113,7 +113,7 @@ func (m *Manager) identifierOf(ctx context.Context, name string) (string, error)
 // made notes which server made an object, and keeps the rest of the operation to it.
 func (m *Manager) made(id string) {
 	m.maker = m.client.Server()
-	m.settle(id)
+	m.pin(id)
 }
 
 // report tells of what may have been left behind by attempts before the one that made these.

@@ -50,7 +50,7 @@ func (m *Manager) makePair(ctx context.Context, request *kmip.CreateKeyPair, pri
 	if err != nil {
 		return nil, err
 	}
-	m.settle(made.Private)
+	m.pin(made.Private)
 	b := kmip.Batch{Continue: true}
 	first, second := kmip.Add(&b, showName(made.Private)), kmip.Add(&b, showName(made.Public))
 	failed := m.client.Run(ctx, &b)
