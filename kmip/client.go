@@ -198,6 +198,12 @@ type Attempts struct {
 // Attempts starts the count, for something that was tried once.
 func (c *Client) Attempts() *Attempts { return &Attempts{c.config.MaxRetries, c.config.RetryInterval} }
 
+// lookPause is the shortest pause between two looks at a server that is late.
+const lookPause = 100 * time.Millisecond
+
+// Wait waits as long as before the next attempt, but counts none, and reports whether there is time left.
+func (a *Attempts) Wait(ctx context.Context) bool { return sleep(ctx, max(a.wait, lookPause)) == nil }
+
 // Next waits for the next attempt, and reports whether there is one.
 func (a *Attempts) Next(ctx context.Context) bool {
 	if a.left <= 0 || sleep(ctx, a.wait) != nil {

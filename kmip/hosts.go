@@ -126,25 +126,37 @@ func (c *Client) passOver() {
 	c.hosts.moved = time.Now()
 }
 
-// Elsewhere asks the other hosts, each in its turn and alone, until one knows, and stays with that. Hosts that cannot be
-// reached are left out. Where none knows the client is back at the host that it was at. One that stays with its host asks
-// nobody else.
-func (c *Client) Elsewhere(ctx context.Context, ask func() (known bool)) {
+// Elsewhere asks the other hosts, each in its turn and alone, until one knows, and stays with that. Each has its part of the
+// time. Hosts that cannot be reached are left out. Where none knows the client is back at the host that it was at. One that
+// is pinned to its host asks nobody else.
+func (c *Client) Elsewhere(ctx context.Context, ask func(context.Context) (known bool)) {
 	if c.pinned || len(c.config.Hosts) < 2 {
 		return
 	}
 	defer c.Pin(false)
-	for range len(c.config.Hosts) - 1 {
+	for left := len(c.config.Hosts) - 1; left > 0; left-- {
 		c.passOver()
-		c.hosts.connectBy = time.Time{}
-		if c.connect(ctx) != nil {
-			continue
-		}
-		if c.Pin(true); ask() {
+		if c.askAlone(ctx, left, ask) {
 			return
 		}
 	}
 	c.passOver()
+	c.switchTo(c.config.Hosts[c.hosts.current])
+}
+
+// askAlone asks the host in use, one of so many that are left.
+func (c *Client) askAlone(ctx context.Context, left int, ask func(context.Context) bool) (known bool) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
+		defer cancel()
+	}
+	c.hosts.connectBy = time.Time{}
+	if c.connect(ctx) != nil {
+		return false
+	}
+	c.Pin(true)
+	return ask(ctx)
 }
 
 // FailBack goes back to a better host than the one in use, if one has come back. It does not wait: every ten seconds it

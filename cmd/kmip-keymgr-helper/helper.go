@@ -81,8 +81,7 @@ func (h *helper) passedOver(server string, err *kmip.HandshakeError) {
 
 // leftBehind tells of an object that is in nobody's way, but that somebody may want to destroy.
 func (h *helper) leftBehind(server, name string) {
-	fmt.Fprintf(h.errs, "kmip-keymgr-helper: %s did not answer and may hold an unused object with the Name %s: "+
-		"another server made it instead\n", server, name)
+	fmt.Fprintf(h.errs, "kmip-keymgr-helper: %s did not answer and may hold an object with the Name %s, which nobody uses\n", server, name)
 }
 
 // Server is the one that answered last, where there are several.

@@ -112,7 +112,14 @@ func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, key
 		return nil
 	}
 	m.pin(f.id)
-	try := func(string) error { return alter(ctx, f) }
+	seen := m.client.Server()
+	try := func(string) error {
+		err := alter(ctx, f)
+		if isNotFound(err) && m.client.Server() != seen {
+			return notEverywhere(keyID, errors.New(seen+" had it"))
+		}
+		return err
+	}
 	look := func(asked string) (bool, error) {
 		shown, err := m.find(ctx, who, keyID, false)
 		if err != nil {

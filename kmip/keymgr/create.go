@@ -16,6 +16,7 @@ import (
 // description is what a new object records besides its value: its unique Name and where it came from.
 type description struct {
 	names    []string // the unique Names tried, the current one last: it may have been made under any
+	server   string   // that was asked to make it last, and did not answer; "" for none
 	left     []left   // what servers that were given up may have made
 	unproven bool     // only the server's answer says that the new identifier is this object's
 	record   record
@@ -33,14 +34,20 @@ func (d *description) rename() { d.names = append(d.names, protocol.NewUUID()) }
 // object gets a new Name: the first server may have made it after all, and once the servers replicate, two objects must not
 // share a Name.
 func (m *Manager) renaming(try func() error, all ...*description) func(string) error {
-	return func(asked string) error {
-		if asked != "" && asked != m.client.Server() {
-			for _, d := range all {
-				d.left = append(d.left, left{asked, d.name()})
+	return func(string) error {
+		for _, d := range all {
+			if d.server != "" && d.server != m.client.Server() {
+				d.left = append(d.left, left{d.server, d.name()})
 				d.rename()
 			}
 		}
-		return try()
+		err := try()
+		if outcomeUnknown(err) {
+			for _, d := range all {
+				d.server = m.client.Server()
+			}
+		}
+		return err
 	}
 }
 

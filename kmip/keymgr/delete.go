@@ -110,10 +110,15 @@ func compromised(id string, known kmip.Attributes) *kmip.Revoke {
 // destroyBy sends Destroy, this Revoke and Destroy until there is an answer. An object that is gone after an answer was lost
 // was destroyed by what was not answered. That a server refuses to do it again tells nothing: some refuse it of what is gone.
 func (m *Manager) destroyBy(ctx context.Context, revoke *kmip.Revoke) error {
+	seen := m.client.Server()
 	try := func(asked string) error {
 		err := m.tryDestroy(ctx, revoke)
-		if isNotFound(err) && asked == m.client.Server() {
-			return nil
+		switch {
+		case !isNotFound(err):
+		case asked != "":
+			_, err = m.knownGone(asked)
+		case m.client.Server() != seen: // which had it
+			err = notEverywhere(revoke.UniqueIdentifier, errors.New(seen+" had it"))
 		}
 		return err
 	}
@@ -143,7 +148,7 @@ func (m *Manager) tryDestroy(ctx context.Context, revoke *kmip.Revoke) error {
 		return err
 	case errors.Is(then.Err, kmip.ErrNotRun):
 		return at.Err
-	case revoked.Err == nil:
+	case revoked.Err == nil && isRefusal(then.Err) && !isNotFound(then.Err):
 		return fmt.Errorf("%w; the object is still there, but revoked", then.Err)
 	}
 	return then.Err

@@ -82,6 +82,9 @@ func asError(err error) *protocol.Error {
 func (d *uncertain) told() *protocol.Error {
 	e := asError(d.error)
 	e.MaybeExecuted = true
+	if e.Kind == protocol.NotFound { // which would be certain
+		e.Kind, e.Retryable = protocol.Unavailable, true
+	}
 	for _, note := range d.notes {
 		if note != "" {
 			e.Message += "; " + note
@@ -134,11 +137,11 @@ func notFound(keyID string) *protocol.Error {
 	return &protocol.Error{Kind: protocol.NotFound, Reason: kmip.ItemNotFound.String(), Message: "no key " + keyID}
 }
 
-// notEverywhere is the error where one host does not have the key, and another that was asked too did not answer.
-func notEverywhere(keyID string, silent error) *protocol.Error {
+// notEverywhere is the error where one host does not have the key, and another that may have it cannot be asked.
+func notEverywhere(keyID string, unasked error) *protocol.Error {
 	return &protocol.Error{
 		Kind: protocol.Unavailable, Retryable: true,
-		Message: "no key " + keyID + " at one host, and another that may have it did not answer: " + silent.Error(),
+		Message: "no key " + keyID + " at one host, and another that may have it cannot be asked: " + unasked.Error(),
 	}
 }
 

@@ -48,16 +48,16 @@ func shown() []kmip.AttributeName {
 func (m *Manager) find(ctx context.Context, who *protocol.Context, keyID string, value bool) (*found, error) {
 	f, err := m.resolve(ctx, keyID, value)
 	if isNotFound(err) { // on this host: what was made at another may not have been copied here yet
-		m.client.Elsewhere(ctx, func() bool {
+		m.client.Elsewhere(ctx, func(ctx context.Context) bool {
 			there, unreadable := m.resolve(ctx, keyID, value)
-			switch {
-			case there != nil:
+			if there != nil || !isNotFound(unreadable) { // or else it may have the key
 				f, err = there, unreadable
-			case !isRefusal(unreadable): // it may know the key
-				err = notEverywhere(keyID, unreadable)
 			}
 			return there != nil
 		})
+		if isNotFound(err) && ctx.Err() != nil {
+			err = notEverywhere(keyID, ctx.Err())
+		}
 	}
 	if isNotFound(err) || f != nil && (f.destroyed() || !m.visible(who, f)) {
 		return nil, notFound(keyID)

@@ -2,10 +2,15 @@ package keymgr_test
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -302,9 +307,216 @@ func TestSilentHost(t *testing.T) {
 		defer cancel()
 		err := ask(ctx, fresh(t, a, b))
 		require.Equal(t, protocol.Unavailable, kind(err), "%s: %v", name, err)
-		require.ErrorContains(t, err, "did not answer")
+		require.ErrorContains(t, err, "no answer from "+a.server.Addr(), name)
 	}
 	require.Len(t, a.server.Inventory(), 1)
+}
+
+// TestThirdHostIsAsked has a key at the third host, and one before it that takes all the time it is given.
+func TestThirdHostIsAsked(t *testing.T) {
+	t.Parallel()
+	pki, err := mock.NewPKI()
+	require.NoError(t, err)
+	another := func() *bench { return start(t, setting{mock: mock.Config{PKI: pki}, keymgr: isolating()}) }
+	first, second, third := another(), another(), another()
+	second.server.Inject(mock.Fault{Action: mock.Delay, Delay: time.Hour, Count: 1000})
+	id := third.create(alice, 256)
+	for _, address := range []string{second.server.Addr(), through(t, second.server.Addr(), "h")} {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		m := over(t, first, 5*time.Second, first.server.Addr(), address, third.server.Addr())
+		_, err := m.GetKey(ctx, alice, &protocol.GetKey{KeyID: id})
+		require.NoError(t, err)
+	}
+}
+
+// TestBusyElsewhere has the host that has a key refuse to say so.
+func TestBusyElsewhere(t *testing.T) {
+	for reason, want := range map[kmip.ResultReason]protocol.Kind{
+		kmip.ServerLimitExceeded: protocol.Unavailable, kmip.IdentityUnavailable: protocol.Unavailable,
+		kmip.GeneralFailure: protocol.Internal, kmip.PermissionDenied: protocol.Forbidden,
+	} {
+		a, b := apart(t, mock.Config{})
+		id := b.create(alice, 256)
+		b.server.Inject(mock.Fault{Action: mock.Fail, Reason: reason, Count: 1000})
+		_, err := a.GetKey(t.Context(), alice, &protocol.GetKey{KeyID: id})
+		require.Equal(t, want, kind(err), "%v: %v", reason, err)
+	}
+}
+
+// TestLostDelete has a host destroy a key, lose the answer and forget it, while another is up that never had it.
+func TestLostDelete(t *testing.T) {
+	for _, who := range []*protocol.Context{alice, service} {
+		a, _ := apart(t, mock.Config{Forgetful: true})
+		id := a.create(alice, 256)
+		a.server.Inject(mock.Fault{Operation: kmip.OpDestroy, Action: mock.DropResponse})
+		_, err := a.DeleteKey(t.Context(), who, &protocol.DeleteKey{KeyID: id, Force: true})
+		require.NoError(t, err)
+		require.Empty(t, a.server.Inventory())
+	}
+}
+
+// TestDeleteWhereTheKeyIsNot has a host with a key go away in the middle of a delete, after every number of connections. The
+// delete may go on at another host, which never had the key: that does not make it gone.
+func TestDeleteWhereTheKeyIsNot(t *testing.T) {
+	t.Parallel()
+	for connections := 1; connections < 7; connections++ {
+		a, b := apart(t, mock.Config{})
+		id := a.create(alice, 256)
+		if connections > 1 {
+			a.server.Inject(mock.Fault{Operation: kmip.OpDestroy, Action: mock.DropRequest})
+		}
+		a.server.Inject(mock.Fault{Operation: kmip.OpGetAttributes, Action: mock.Truncate, Bytes: 1 << 20, Count: 100})
+		m := over(t, a, time.Second, through(t, a.server.Addr(), strings.Repeat("p", connections)+"c"), b.server.Addr())
+		_, err := m.DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: id})
+		if err == nil {
+			require.Empty(t, a.server.Inventory(), connections)
+		} else {
+			require.Equal(t, protocol.Unavailable, kind(err), "%d: %v", connections, err)
+		}
+	}
+}
+
+// TestNameOfOneServer has a host lose a create and go away. What is then made elsewhere has another Name, and the first one is
+// told: where no host can be reached in between, and where the helper makes the key itself.
+func TestNameOfOneServer(t *testing.T) {
+	t.Parallel()
+	closing := mock.Fault{Action: mock.Truncate, Bytes: 1 << 20, Count: 100}
+	refusing := mock.Fault{Operation: kmip.OpCreate, Action: mock.Fail, Reason: kmip.CryptographicFailure, Count: 100}
+	for name, test := range map[string]struct {
+		faults        []mock.Fault
+		first, second string // see through
+		length        int
+	}{
+		"no host for a while": {[]mock.Fault{closing}, "pppc", "ccccp", 256},
+		"made here":           {[]mock.Fault{refusing, closing}, "pppppc", "p", 512},
+	} {
+		a, b := apart(t, mock.Config{})
+		a.server.Inject(append([]mock.Fault{{Operation: kmip.OpCreate, Action: mock.DropRequest}}, test.faults...)...)
+		var sent, left []string
+		config := lasting(10 * time.Second)
+		config.LeftBehind = func(_, name string) { left = append(left, name) }
+		m := overWith(t, a, config, time.Second, through(t, a.server.Addr(), test.first), through(t, b.server.Addr(), test.second))
+		_, err := m.CreateKey(t.Context(), alice, &protocol.CreateKey{Algorithm: "AES", Length: test.length})
+		require.NoError(t, err, name)
+		for _, o := range b.server.Inventory() {
+			sent = append(sent, o.Names...)
+		}
+		require.Len(t, sent, 1, name)
+		require.Len(t, left, 1, name)
+		require.NotEqual(t, left, sent, name)
+	}
+}
+
+// TestUnsentIsNotLate has a host lose a create, and then not be reached for a while: it is asked again all the same.
+func TestUnsentIsNotLate(t *testing.T) {
+	t.Parallel()
+	a, _ := apart(t, mock.Config{})
+	a.server.Inject(mock.Fault{Operation: kmip.OpCreate, Action: mock.DropRequest},
+		mock.Fault{Operation: kmip.OpLocate, Action: mock.Truncate, Bytes: 1 << 20, Count: 1000})
+	m := over(t, a, 300*time.Millisecond, through(t, a.server.Addr(), "ppphhhhp"))
+	_, err := m.CreateKey(t.Context(), alice, createAES(""))
+	require.NoError(t, err)
+	require.Len(t, a.server.Inventory(), 1)
+}
+
+// TestLateServerIsLeftInPeace has a host be late, and no pause configured.
+func TestLateServerIsLeftInPeace(t *testing.T) {
+	t.Parallel()
+	end := make(chan struct{})
+	defer close(end)
+	slow, other := &finding{shelf: newShelf()}, &finding{shelf: newShelf()}
+	var looks atomic.Int32
+	slow.before = func(p kmip.Payload) {
+		switch p.(type) {
+		case *kmip.Create:
+			<-end
+		case *kmip.Locate:
+			looks.Add(1)
+		}
+	}
+	_, err := lieApart(t, lasting(2*time.Second), slow.serve, other.serve).CreateKey(t.Context(), alice, createAES(""))
+	require.Equal(t, protocol.Unavailable, kind(err), "%v", err)
+	require.Less(t, looks.Load(), int32(30))
+}
+
+// over is a manager for those hosts, in the PKI of a bench's server.
+func over(t *testing.T, b *bench, connect time.Duration, hosts ...string) *keymgr.Manager {
+	t.Helper()
+	return overWith(t, b, lasting(10*time.Second), connect, hosts...)
+}
+
+func overWith(t *testing.T, b *bench, with keymgr.Config, connect time.Duration, hosts ...string) *keymgr.Manager {
+	t.Helper()
+	config := b.server.Client()
+	config.Hosts, config.ConnectTimeout = hosts, connect
+	config.MaxRetries, config.RetryInterval = 3, 50*time.Millisecond
+	client := kmip.NewClient(config)
+	t.Cleanup(func() { client.Close() })
+	return keymgr.New(client, with)
+}
+
+// through is the address of a relay to a server. Each letter is what becomes of one connection, the last of all further ones:
+// it is passed on (p), closed (c) or left hanging (h).
+func through(t *testing.T, server, letters string) (address string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var wait sync.WaitGroup
+	t.Cleanup(func() {
+		listener.Close()
+		wait.Wait()
+	})
+	wait.Go(func() {
+		for n := 0; ; n++ {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			switch letters[min(n, len(letters)-1)] {
+			case 'c':
+				conn.Close()
+			case 'h':
+				t.Cleanup(func() { conn.Close() })
+			default:
+				wait.Go(func() { relay(conn.(*net.TCPConn), server, &wait) })
+			}
+		}
+	})
+	return listener.Addr().String()
+}
+
+// relay passes on what both sides say. The end of the server's side comes with its last bytes, so that the client knows of it
+// when it sends again.
+func relay(client *net.TCPConn, address string, wait *sync.WaitGroup) {
+	defer client.Close()
+	server, err := net.Dial("tcp", address)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	wait.Go(func() {
+		_, _ = io.Copy(server, client)
+		server.Close()
+	})
+	var held []byte
+	for buf := make([]byte, 1<<16); ; {
+		_ = server.SetReadDeadline(time.Now().Add(3 * time.Millisecond))
+		n, err := server.Read(buf)
+		held = append(held, buf[:n]...)
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			_, _ = client.Write(held)
+			held = held[:0]
+			continue
+		}
+		raw, _ := client.SyscallConn()
+		_ = raw.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_CORK, 1) })
+		_, _ = client.Write(held)
+		return
+	}
 }
 
 // TestConsumerRemovedElsewhere has a host not answer a removal, and another have a copy from before there was a consumer.

@@ -11,7 +11,8 @@ import (
 	"kmip-keymgr/ttlv"
 )
 
-// change is something that is done at a server. asked is the server of the attempt before, "" before the first.
+// change is something that is done at a server. asked is the server that an attempt was last sent to without an answer, "" for
+// none.
 type change struct {
 	try    func(asked string) error         // asks for it
 	look   func(asked string) (bool, error) // finds out whether it is there
@@ -21,15 +22,17 @@ type change struct {
 
 // once carries a change out. Where nobody knows what came of that, and the change is there, it is adopted; where it is not,
 // it is tried again, as often as the client may retry. So nothing is made twice, and nothing that was made is lost. A server
-// that did not answer in time may be at it still: it is only looked at, until the deadline.
+// that did not answer in time may be at it still: as long as it can be asked, it is only looked at.
 func (m *Manager) once(ctx context.Context, c change) error {
 	asked := ""
 	var late []string // servers
 	try := func() error {
 		err := c.try(asked)
-		asked = m.client.Server()
-		if errors.Is(err, context.DeadlineExceeded) {
-			late = append(late, asked)
+		if outcomeUnknown(err) {
+			asked = m.client.Server()
+			if errors.Is(err, context.DeadlineExceeded) && !c.safe {
+				late = append(late, asked)
+			}
 		}
 		return err
 	}
@@ -37,18 +40,20 @@ func (m *Manager) once(ctx context.Context, c change) error {
 	if !outcomeUnknown(first) {
 		return first
 	}
+	isLate := func() bool { return slices.Contains(late, m.client.Server()) }
 	var refused error // a further attempt, perhaps because the first has taken the Name
 	for again := m.client.Attempts(); ; {
-		there, more, unseen := c.await(ctx, asked, again)
+		pause := again.Next
+		if isLate() {
+			pause = again.Wait
+		}
+		there, more, unseen := c.await(ctx, asked, pause)
 		switch {
 		case there:
 			return nil
 		case !more, unseen == nil && refused != nil:
 			return inDoubt(first, refused, unseen, c.effect())
-		case unseen != nil: // the client has waited and tried again before it gave up; a later look may see
-			continue
-		case !c.safe && slices.Contains(late, m.client.Server()):
-			again = m.client.Attempts()
+		case unseen != nil, isLate(): // the client has waited and tried again before it gave up; a later look may see
 			continue
 		}
 		err := try()
@@ -61,10 +66,10 @@ func (m *Manager) once(ctx context.Context, c change) error {
 	}
 }
 
-// await looks whether the change is there, and again after the pause before the next attempt, for one that comes late. more
-// reports whether there is a next attempt.
-func (c *change) await(ctx context.Context, asked string, again *kmip.Attempts) (there, more bool, unseen error) {
-	if there, unseen = c.look(asked); there || !again.Next(ctx) {
+// await looks whether the change is there, and again after a pause, for one that comes late. more reports whether there is
+// time and leave to go on.
+func (c *change) await(ctx context.Context, asked string, pause func(context.Context) bool) (there, more bool, unseen error) {
+	if there, unseen = c.look(asked); there || !pause(ctx) {
 		return there, false, unseen
 	}
 	if unseen == nil {
