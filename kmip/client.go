@@ -78,9 +78,12 @@ func (c *Client) switchTo(server string) {
 // credential stays the caller's, to clear when it is not needed any more.
 func (c *Client) As(caller *Credential) { c.caller = caller }
 
-// Pin keeps the client to the host that answered last, or lets it go to any again. On another host the identifiers that
-// it gave may be other objects'.
-func (c *Client) Pin(pinned bool) { c.pinned = pinned }
+// Pin keeps the client to the host that answered last, or lets it go to any again, and returns what it was before. On
+// another host the identifiers that it gave may be other objects', or not be known yet.
+func (c *Client) Pin(pinned bool) (before bool) {
+	before, c.pinned = c.pinned, pinned
+	return before
+}
 
 // credentials are those that a request carries, all or, where the version has no room for them, an error.
 func (c *Client) credentials(v Version) ([]Credential, error) {

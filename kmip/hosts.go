@@ -64,12 +64,14 @@ func (c *Client) failover(ctx context.Context, b *Batch, try func(context.Contex
 func (c *Client) share(ctx context.Context, b *Batch, left int, try func(context.Context) (*ResponseMessage, error)) (*ResponseMessage, error) {
 	c.hosts.connectBy = time.Time{}
 	deadline, ok := ctx.Deadline()
-	if !ok || left == 1 {
+	if !ok || left == 1 && (b.safe() || len(c.config.Hosts) < 2) {
 		return try(ctx)
 	}
 	rest := time.Until(deadline)
 	share := rest / time.Duration(left)
-	c.hosts.connectBy = time.Now().Add(share)
+	if left > 1 {
+		c.hosts.connectBy = time.Now().Add(share)
+	}
 	if !b.safe() {
 		share = rest / 2
 	}
@@ -127,25 +129,28 @@ func (c *Client) passOver() {
 }
 
 // Elsewhere asks the other hosts, each in its turn and alone, until one knows, and stays with that. Each has its part of the
-// time. Hosts that cannot be reached are left out. Where none knows the client is back at the host that it was at. One that
-// is pinned to its host asks nobody else.
-func (c *Client) Elsewhere(ctx context.Context, ask func(context.Context) (known bool)) {
+// time. Hosts that cannot be reached are left out, which missed reports. Where none knows the client is back at the host that
+// it was at. One that is pinned to its host asks nobody else.
+func (c *Client) Elsewhere(ctx context.Context, ask func(context.Context) (known bool)) (missed bool) {
 	if c.pinned || len(c.config.Hosts) < 2 {
-		return
+		return c.pinned && len(c.config.Hosts) > 1
 	}
 	defer c.Pin(false)
 	for left := len(c.config.Hosts) - 1; left > 0; left-- {
 		c.passOver()
-		if c.askAlone(ctx, left, ask) {
-			return
+		known, reached := c.askAlone(ctx, left, ask)
+		if known {
+			return false
 		}
+		missed = missed || !reached
 	}
 	c.passOver()
 	c.switchTo(c.config.Hosts[c.hosts.current])
+	return missed
 }
 
 // askAlone asks the host in use, one of so many that are left.
-func (c *Client) askAlone(ctx context.Context, left int, ask func(context.Context) bool) (known bool) {
+func (c *Client) askAlone(ctx context.Context, left int, ask func(context.Context) bool) (known, reached bool) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
@@ -153,10 +158,10 @@ func (c *Client) askAlone(ctx context.Context, left int, ask func(context.Contex
 	}
 	c.hosts.connectBy = time.Time{}
 	if c.connect(ctx) != nil {
-		return false
+		return false, false
 	}
 	c.Pin(true)
-	return ask(ctx)
+	return ask(ctx), true
 }
 
 // FailBack goes back to a better host than the one in use, if one has come back. It does not wait: every ten seconds it

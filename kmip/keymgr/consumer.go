@@ -70,7 +70,7 @@ func (m *Manager) AddConsumer(ctx context.Context, who *protocol.Context, args *
 }
 
 func (m *Manager) addConsumer(ctx context.Context, who *protocol.Context, args *protocol.ChangeConsumer) (*protocol.Done, error) {
-	done := func(f *found, _ string) (bool, error) { return f.recorded(args.Consumer) != nil, nil }
+	done := func(f *found) bool { return f.recorded(args.Consumer) != nil }
 	return &protocol.Done{}, m.changeConsumer(ctx, who, args.KeyID, done, func(ctx context.Context, f *found) error {
 		_, err := kmip.Do(ctx, m.client, &kmip.AddAttribute{UniqueIdentifier: f.id, Attribute: consumerAttribute(args.Consumer)})
 		return err
@@ -83,13 +83,10 @@ func (m *Manager) RemoveConsumer(ctx context.Context, who *protocol.Context, arg
 }
 
 func (m *Manager) removeConsumer(ctx context.Context, who *protocol.Context, args *protocol.ChangeConsumer) (*protocol.Done, error) {
-	done := func(f *found, asked string) (bool, error) {
-		if asked == "" || f.recorded(args.Consumer) != nil {
-			return false, nil
-		}
-		return m.knownGone(asked)
-	}
+	tried := false
+	done := func(f *found) bool { return tried && f.recorded(args.Consumer) == nil }
 	return &protocol.Done{}, m.changeConsumer(ctx, who, args.KeyID, done, func(ctx context.Context, f *found) error {
+		tried = true
 		a := f.recorded(args.Consumer)
 		if a == nil {
 			return &protocol.Error{Kind: protocol.NotFound, Reason: kmip.ItemNotFound.String(), Message: "the key has no such consumer"}
@@ -103,30 +100,23 @@ func (m *Manager) removeConsumer(ctx context.Context, who *protocol.Context, arg
 }
 
 // changeConsumer reads the object and alters what is to be altered, unless that is done.
-func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, keyID string, done func(f *found, asked string) (bool, error), alter func(context.Context, *found) error) error {
+func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, keyID string, done func(*found) bool, alter func(context.Context, *found) error) error {
 	f, err := m.find(ctx, who, keyID, false)
 	if err != nil {
 		return err
 	}
-	if already, _ := done(f, ""); already {
+	if done(f) {
 		return nil
 	}
-	m.pin(f.id)
-	seen := m.client.Server()
-	try := func(string) error {
-		err := alter(ctx, f)
-		if isNotFound(err) && m.client.Server() != seen {
-			return notEverywhere(keyID, errors.New(seen+" had it"))
-		}
-		return err
-	}
-	look := func(asked string) (bool, error) {
+	m.client.Pin(true)
+	try := func() error { return alter(ctx, f) }
+	look := func() (bool, error) {
 		shown, err := m.find(ctx, who, keyID, false)
 		if err != nil {
 			return false, err
 		}
 		f = shown
-		return done(f, asked)
+		return done(f), nil
 	}
 	effect := func() string { return "the consumers of the key " + keyID + " may have been changed" }
 	err = m.once(ctx, change{try: try, look: look, effect: effect})

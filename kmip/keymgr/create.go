@@ -15,10 +15,10 @@ import (
 
 // description is what a new object records besides its value: its unique Name and where it came from.
 type description struct {
-	names    []string // the unique Names tried, the current one last: it may have been made under any
-	server   string   // that was asked to make it last, and did not answer; "" for none
-	left     []left   // what servers that were given up may have made
-	unproven bool     // only the server's answer says that the new identifier is this object's
+	name     string // a UUID that it alone has
+	server   string // that was asked to make it last, and did not answer; "" for none
+	left     []left // what servers that were given up may have made
+	unproven bool   // only the server's answer says that the new identifier is this object's
 	record   record
 	further  kmip.Attributes
 }
@@ -26,18 +26,16 @@ type description struct {
 // left is an object that a server may have made, and that nobody will use.
 type left struct{ server, name string }
 
-func (d *description) name() string { return d.names[len(d.names)-1] }
-
-func (d *description) rename() { d.names = append(d.names, protocol.NewUUID()) }
+func (d *description) rename() { d.name = protocol.NewUUID() }
 
 // renaming is an attempt to make what is described. Where the client has moved to another server since the last attempt, each
 // object gets a new Name: the first server may have made it after all, and once the servers replicate, two objects must not
 // share a Name.
-func (m *Manager) renaming(try func() error, all ...*description) func(string) error {
-	return func(string) error {
+func (m *Manager) renaming(try func() error, all ...*description) func() error {
+	return func() error {
 		for _, d := range all {
 			if d.server != "" && d.server != m.client.Server() {
-				d.left = append(d.left, left{d.server, d.name()})
+				d.left = append(d.left, left{d.server, d.name})
 				d.rename()
 			}
 		}
@@ -51,6 +49,14 @@ func (m *Manager) renaming(try func() error, all ...*description) func(string) e
 	}
 }
 
+// doubt is an error about new objects, if any, where an earlier attempt at another server may have made them too.
+func doubt(err error, all ...*description) error {
+	if err == nil || len(all[0].left) == 0 {
+		return err
+	}
+	return &uncertain{err, []string{mayExist(all...)}}
+}
+
 // describe describes an object that is asked for. One that has expired already is refused before it is made.
 func (m *Manager) describe(who *protocol.Context, name string, expiration *time.Time) (*description, error) {
 	if expiration != nil && isPast(*expiration) {
@@ -60,7 +66,7 @@ func (m *Manager) describe(who *protocol.Context, name string, expiration *time.
 }
 
 func (m *Manager) description(who *protocol.Context, name string, expiration *time.Time) *description {
-	d := &description{names: []string{protocol.NewUUID()}, record: newRecord(who, name)}
+	d := &description{name: protocol.NewUUID(), record: newRecord(who, name)}
 	if m.config.ObjectGroup != "" {
 		d.further = append(d.further, kmip.TextAttribute(ttlv.TagObjectGroup, m.config.ObjectGroup))
 	}
@@ -81,7 +87,7 @@ func isPast(at time.Time) bool { return !at.After(time.Now()) }
 
 // attributes are the description as the server takes it.
 func (m *Manager) attributes(d *description) kmip.Attributes {
-	list := kmip.Attributes{kmip.NameAttribute(d.name())}
+	list := kmip.Attributes{kmip.NameAttribute(d.name)}
 	if m.packed {
 		list = append(list, d.record.packed()...)
 	} else {
@@ -136,7 +142,7 @@ func (m *Manager) create(ctx context.Context, s *spec, d *description) (string, 
 	})
 	if err != nil && s.isXTS() && isObjectRefused(err) {
 		id, again := m.generate(ctx, s, d)
-		return id, keepDoubt(again, err, d.mayExist())
+		return id, keepDoubt(again, err, mayExist(d))
 	}
 	return id, err
 }
@@ -196,20 +202,20 @@ func (m *Manager) make(ctx context.Context, d *description, activate bool, add a
 			return err
 		})
 	}, d)
-	look := func(string) (there bool, err error) {
-		id, err = m.identifierOf(ctx, d.name())
+	look := func() (there bool, err error) {
+		id, err = m.identifierOf(ctx, d.name)
 		active = kmip.ErrNotRun
 		return id != "", err
 	}
-	if err := m.once(ctx, change{try: try, look: look, effect: d.mayExist}); err != nil {
+	if err := m.once(ctx, change{try: try, look: look, effect: func() string { return mayExist(d) }}); err != nil {
 		return "", err
 	}
-	m.made(id)
+	m.client.Pin(true)
 	m.report(d)
 	if activate {
 		err = m.ensureActive(ctx, id, d, active)
 	}
-	return d.keyID(id), err
+	return d.keyID(id), doubt(err, d)
 }
 
 // keyID is the key id of the object that got this identifier.
@@ -217,7 +223,7 @@ func (d *description) keyID(id string) string {
 	if protocol.IsUUID(id) {
 		return id
 	}
-	return d.name()
+	return d.name
 }
 
 // fitting has something made that records this. What a server refused is tried once more with the record in its plainest
@@ -253,8 +259,9 @@ func (m *Manager) tryMake(ctx context.Context, d *description, activate bool, ad
 		err = m.prove(ctx, id, d, shown, failed)
 	}
 	if err == nil && !m.keeps(d, shown) {
-		m.made(id)
+		m.client.Pin(true)
 		err = m.undo(ctx, id, d, errNotKept())
+		m.client.Pin(false)
 		d.rename() // some servers keep the Name of what is destroyed taken
 	}
 	return id, activated.Err, err
@@ -288,7 +295,7 @@ func (m *Manager) prove(ctx context.Context, id string, d *description, shown *k
 		err = failed
 	}
 	switch {
-	case err == nil && slices.Contains(shown.Response.Attributes.Names(), d.name()):
+	case err == nil && slices.Contains(shown.Response.Attributes.Names(), d.name):
 		return nil
 	case err == nil:
 		return m.notShown("it has others")
@@ -300,8 +307,9 @@ func (m *Manager) prove(ctx context.Context, id string, d *description, shown *k
 
 // proveByLocate is prove for a server that refuses to show the object's Names.
 func (m *Manager) proveByLocate(ctx context.Context, id string, d *description, err error) error {
-	m.pin(id)
-	located, unseen := kmip.Do(ctx, m.client, locate(d.name()))
+	m.client.Pin(true)
+	defer m.client.Pin(false)
+	located, unseen := kmip.Do(ctx, m.client, locate(d.name))
 	switch {
 	case isRefusal(unseen):
 		d.unproven = true

@@ -3,7 +3,6 @@ package keymgr
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"kmip-keymgr/kmip"
@@ -15,10 +14,8 @@ import (
 // the key id may well be the server's identifier, and one round trip does.
 func (m *Manager) delete(ctx context.Context, who *protocol.Context, keyID string, force bool) error {
 	var lost error
-	asked := "" // which server
 	if force && !m.isolates(who) {
 		lost = m.tryDestroy(ctx, retired(keyID))
-		asked = m.client.Server()
 		if lost == nil || !outcomeUnknown(lost) && !mayHaveOtherID(lost) {
 			return lost
 		}
@@ -30,10 +27,8 @@ func (m *Manager) delete(ctx context.Context, who *protocol.Context, keyID strin
 	if !outcomeUnknown(lost) {
 		return err
 	}
-	if isNotFound(err) { // neither as an identifier nor as a Name, so what was not answered destroyed it
-		if _, err = m.knownGone(asked); err == nil {
-			return nil
-		}
+	if isNotFound(err) && !m.missed { // neither as an identifier nor as a Name, at any host: what was not answered destroyed it
+		return nil
 	}
 	return inDoubt(lost, nil, err, mayBeGone(keyID))
 }
@@ -58,7 +53,7 @@ func (m *Manager) deleteFound(ctx context.Context, who *protocol.Context, keyID 
 		e.Server = m.client.Server()
 		return e
 	}
-	m.pin(f.id)
+	m.client.Pin(true)
 	err := m.destroy(ctx, f.id)
 	if outcomeUnknown(err) {
 		return &uncertain{err, []string{mayBeGone(keyID)}}
@@ -110,25 +105,19 @@ func compromised(id string, known kmip.Attributes) *kmip.Revoke {
 // destroyBy sends Destroy, this Revoke and Destroy until there is an answer. An object that is gone after an answer was lost
 // was destroyed by what was not answered. That a server refuses to do it again tells nothing: some refuse it of what is gone.
 func (m *Manager) destroyBy(ctx context.Context, revoke *kmip.Revoke) error {
-	seen := m.client.Server()
-	try := func(asked string) error {
+	again := false
+	try := func() error {
 		err := m.tryDestroy(ctx, revoke)
-		switch {
-		case !isNotFound(err):
-		case asked != "":
-			_, err = m.knownGone(asked)
-		case m.client.Server() != seen: // which had it
-			err = notEverywhere(revoke.UniqueIdentifier, errors.New(seen+" had it"))
+		if again && isNotFound(err) {
+			return nil
 		}
+		again = true
 		return err
 	}
-	look := func(asked string) (bool, error) {
+	look := func() (bool, error) {
 		state, err := m.state(ctx, revoke.UniqueIdentifier)
-		switch {
-		case isNotFound(err):
-			return m.knownGone(asked)
-		case isRefusal(err): // which does not keep anybody from trying again
-			return false, nil
+		if isRefusal(err) { // which does not keep anybody from trying again
+			return isNotFound(err), nil
 		}
 		return state.IsDestroyed(), err
 	}
@@ -144,15 +133,26 @@ func (m *Manager) tryDestroy(ctx context.Context, revoke *kmip.Revoke) error {
 	switch {
 	case at.Err == nil || then.Err == nil: // whatever became of what was sent after it, one by one
 		return nil
+	case err != nil && revoked.Err == nil:
+		return &uncertain{err, []string{stillThere}}
 	case err != nil:
 		return err
 	case errors.Is(then.Err, kmip.ErrNotRun):
 		return at.Err
 	case revoked.Err == nil && isRefusal(then.Err) && !isNotFound(then.Err):
-		return fmt.Errorf("%w; the object is still there, but revoked", then.Err)
+		return &revokedError{then.Err}
 	}
 	return then.Err
 }
+
+// revokedError is the refusal to destroy an object that was revoked for it.
+type revokedError struct{ error }
+
+const stillThere = "the object is still there, but revoked"
+
+func (e *revokedError) Error() string { return e.error.Error() + "; " + stillThere }
+
+func (e *revokedError) Unwrap() error { return e.error }
 
 // isRefusal reports whether the error is a server's own refusal.
 func isRefusal(err error) bool {

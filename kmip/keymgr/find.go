@@ -46,9 +46,10 @@ func shown() []kmip.AttributeName {
 // find reads the object with that key id: by the server's identifier, or else by the Name. It is not found where it is
 // destroyed or belongs to a project that the caller may not see.
 func (m *Manager) find(ctx context.Context, who *protocol.Context, keyID string, value bool) (*found, error) {
+	m.missed = false
 	f, err := m.resolve(ctx, keyID, value)
 	if isNotFound(err) { // on this host: what was made at another may not have been copied here yet
-		m.client.Elsewhere(ctx, func(ctx context.Context) bool {
+		m.missed = m.client.Elsewhere(ctx, func(ctx context.Context) bool {
 			there, unreadable := m.resolve(ctx, keyID, value)
 			if there != nil || !isNotFound(unreadable) { // or else it may have the key
 				f, err = there, unreadable
@@ -67,22 +68,30 @@ func (m *Manager) find(ctx context.Context, who *protocol.Context, keyID string,
 	return f, nil
 }
 
-// resolve reads the object with that key id as the host in use has it.
+// resolve reads the object with that key id as one host has it. Where the client has gone on to another in between, that one
+// is asked from the beginning.
 func (m *Manager) resolve(ctx context.Context, keyID string, value bool) (*found, error) {
-	f, err := m.read(ctx, keyID, value)
-	if f == nil && mayHaveOtherID(err) {
-		return m.named(ctx, keyID, value, err)
+	for {
+		f, err := m.read(ctx, keyID, value)
+		if f != nil || !mayHaveOtherID(err) {
+			return f, err
+		}
+		refuser := m.client.Server()
+		f, err = m.named(ctx, keyID, value, err)
+		if m.client.Server() == refuser || f != nil || !isRefusal(err) {
+			return f, err
+		}
 	}
-	return f, err
 }
 
 // destroyed reports whether only the object's attributes are left, as some servers keep them.
 func (f *found) destroyed() bool { return f.attributes.State().IsDestroyed() }
 
 // mayHaveOtherID reports whether an identifier that failed may yet be a Name: the server refused it, for whichever reason it
-// has for an identifier that it never gave out.
+// has for an identifier that it never gave out. What it revoked it knows.
 func mayHaveOtherID(err error) bool {
-	return isRefusal(err) && !errors.Is(err, kmip.AuthenticationNotSuccessful) && !errors.Is(err, kmip.IdentityUnavailable)
+	var revoked *revokedError
+	return isRefusal(err) && !errors.As(err, &revoked) && !errors.Is(err, kmip.AuthenticationNotSuccessful) && !errors.Is(err, kmip.IdentityUnavailable)
 }
 
 // visible reports whether the caller may see the object: see the package's "Owners".
@@ -181,9 +190,9 @@ const maxLocated = 16
 // unique, and carries out late a request that was given up and repeated. The oldest counts: it alone may have been read
 // before there were others.
 func (m *Manager) oneOf(ctx context.Context, ids []string, keyID string, value bool, refused error) (*found, error) {
+	defer m.client.Pin(m.client.Pin(true))
 	var all []*found
 	for _, id := range ids[:min(len(ids), maxLocated)] {
-		m.pin(id)
 		f, err := m.read(ctx, id, false)
 		if err != nil && !isNotFound(err) {
 			return nil, err

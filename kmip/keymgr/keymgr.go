@@ -42,8 +42,8 @@ type Config struct {
 type Manager struct {
 	config Config
 	client *kmip.Client
-	packed bool   // the server takes but one instance of Application Specific Information
-	maker  string // the server that made the last object
+	packed bool // the server takes but one instance of Application Specific Information
+	missed bool // the last find left out hosts that could not be reached
 }
 
 // New makes a manager. The client stays the caller's to close.
@@ -83,13 +83,6 @@ func do[A, R any](ctx context.Context, m *Manager, who *protocol.Context, args A
 		return nil, m.disowned(c, m.fail(err))
 	}
 	return result, nil
-}
-
-// pin keeps an operation to the host that gave it an identifier, unless that is a UUID, which means nothing else elsewhere.
-func (m *Manager) pin(id string) {
-	if !protocol.IsUUID(id) {
-		m.client.Pin(true)
-	}
 }
 
 // CreateKey makes a symmetric key on the server.

@@ -46,6 +46,7 @@ func (m *Manager) locateAll(ctx context.Context, attributes kmip.Attributes) ([]
 		if err != nil {
 			return nil, err
 		}
+		m.client.Pin(true) // or else what another host does not know yet would be missing
 		for _, id := range located.UniqueIdentifiers {
 			if !known[id] {
 				known[id] = true

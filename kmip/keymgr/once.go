@@ -3,7 +3,6 @@ package keymgr
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -11,28 +10,23 @@ import (
 	"kmip-keymgr/ttlv"
 )
 
-// change is something that is done at a server. asked is the server that an attempt was last sent to without an answer, "" for
-// none.
+// change is something that is done at a server.
 type change struct {
-	try    func(asked string) error         // asks for it
-	look   func(asked string) (bool, error) // finds out whether it is there
-	safe   bool                             // to ask for it twice does no harm
-	effect func() string                    // what may have happened, for an error that leaves it open
+	try    func() error         // asks for it
+	look   func() (bool, error) // finds out whether it is there
+	safe   bool                 // to ask for it twice does no harm
+	effect func() string        // what may have happened, for an error that leaves it open
 }
 
 // once carries a change out. Where nobody knows what came of that, and the change is there, it is adopted; where it is not,
 // it is tried again, as often as the client may retry. So nothing is made twice, and nothing that was made is lost. A server
 // that did not answer in time may be at it still: as long as it can be asked, it is only looked at.
 func (m *Manager) once(ctx context.Context, c change) error {
-	asked := ""
 	var late []string // servers
 	try := func() error {
-		err := c.try(asked)
-		if outcomeUnknown(err) {
-			asked = m.client.Server()
-			if errors.Is(err, context.DeadlineExceeded) && !c.safe {
-				late = append(late, asked)
-			}
+		err := c.try()
+		if outcomeUnknown(err) && errors.Is(err, context.DeadlineExceeded) && !c.safe {
+			late = append(late, m.client.Server())
 		}
 		return err
 	}
@@ -47,7 +41,7 @@ func (m *Manager) once(ctx context.Context, c change) error {
 		if isLate() {
 			pause = again.Wait
 		}
-		there, more, unseen := c.await(ctx, asked, pause)
+		there, more, unseen := c.await(ctx, pause)
 		switch {
 		case there:
 			return nil
@@ -68,23 +62,14 @@ func (m *Manager) once(ctx context.Context, c change) error {
 
 // await looks whether the change is there, and again after a pause, for one that comes late. more reports whether there is
 // time and leave to go on.
-func (c *change) await(ctx context.Context, asked string, pause func(context.Context) bool) (there, more bool, unseen error) {
-	if there, unseen = c.look(asked); there || !pause(ctx) {
+func (c *change) await(ctx context.Context, pause func(context.Context) bool) (there, more bool, unseen error) {
+	if there, unseen = c.look(); there || !pause(ctx) {
 		return there, false, unseen
 	}
 	if unseen == nil {
-		there, unseen = c.look(asked)
+		there, unseen = c.look()
 	}
 	return there, true, unseen
-}
-
-// knownGone reports whether what the server in use does not have was taken away. If another server was asked to, that is not
-// known: this one may not have heard of it yet.
-func (m *Manager) knownGone(asked string) (bool, error) {
-	if server := m.client.Server(); server != asked {
-		return false, fmt.Errorf("%s does not have it, but may not have heard of it yet", server)
-	}
-	return true, nil
 }
 
 // outcomeUnknown reports whether nobody knows the outcome: the request may have been carried out, and no answer says so.
@@ -95,11 +80,17 @@ func outcomeUnknown(err error) bool {
 	return errors.As(err, &doubt) || errors.As(err, &lost) && lost.MaybeExecuted || errors.As(err, &bad) && bad.MaybeExecuted
 }
 
-// mayExist tells the operator under which Name to look for an object that may have been made.
-func (d *description) mayExist() string { return mayExist(d.names) }
-
-func mayExist(names []string) string {
-	return "the object may exist under the Name " + strings.Join(names, " or ")
+// mayExist tells the operator under which Names to look for objects that may have been made, and at which servers: at the one
+// that is in the error where none is named here.
+func mayExist(all ...*description) string {
+	var places []string
+	for _, d := range all {
+		for _, l := range d.left {
+			places = append(places, l.name+" at "+l.server)
+		}
+		places = append(places, d.name)
+	}
+	return "the object may exist under the Name " + strings.Join(places, " or ")
 }
 
 // identifierOf is the server's identifier of the object that has the Name, "" where there is none.
@@ -113,12 +104,6 @@ func (m *Manager) identifierOf(ctx context.Context, name string) (string, error)
 		return "", err
 	}
 	return f.id, nil
-}
-
-// made notes which server made an object, and keeps the rest of the operation to it.
-func (m *Manager) made(id string) {
-	m.maker = m.client.Server()
-	m.pin(id)
 }
 
 // report tells of what may have been left behind by attempts before the one that made these.
@@ -135,11 +120,11 @@ func (m *Manager) report(made ...*description) {
 
 // activate makes an object Active in a round trip of its own. One that is Active already is well.
 func (m *Manager) activate(ctx context.Context, id string) error {
-	try := func(string) error {
+	try := func() error {
 		_, err := kmip.Do(ctx, m.client, &kmip.Activate{UniqueIdentifier: id})
 		return err
 	}
-	isActive := func(string) (bool, error) {
+	isActive := func() (bool, error) {
 		state, err := m.state(ctx, id)
 		return state == kmip.Active, err
 	}
@@ -147,7 +132,7 @@ func (m *Manager) activate(ctx context.Context, id string) error {
 	if err == nil {
 		return nil
 	}
-	if already, unseen := isActive(""); already && unseen == nil {
+	if already, unseen := isActive(); already && unseen == nil {
 		return nil
 	}
 	return err
@@ -182,16 +167,16 @@ func (m *Manager) ensureActive(ctx context.Context, id string, d *description, e
 	return nil
 }
 
-// undo destroys a new object that came out wrong, and returns why it was. Not Found counts only from the server that made it.
-// An object that may be somebody else's is left alone.
+// undo destroys a new object that came out wrong, and returns why it was. The client is pinned to the server that made it. An
+// object that may be somebody else's is left alone.
 func (m *Manager) undo(ctx context.Context, id string, d *description, why error) error {
 	err := errUnproven
 	if !d.unproven {
 		err = m.destroy(ctx, id)
 	}
-	if gone := isNotFound(err) && m.client.Server() == m.maker; err != nil && !gone {
+	if err != nil && !isNotFound(err) {
 		e := asError(why)
-		e.Message += "; the object stays behind under the Name " + d.name() + ", since it could not be destroyed: " + err.Error()
+		e.Message += "; the object stays behind under the Name " + d.name + ", since it could not be destroyed: " + err.Error()
 		e.MaybeExecuted = true
 		return e
 	}

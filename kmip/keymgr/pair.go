@@ -2,7 +2,6 @@ package keymgr
 
 import (
 	"context"
-	"slices"
 
 	"kmip-keymgr/kmip"
 	"kmip-keymgr/protocol"
@@ -24,24 +23,23 @@ func (m *Manager) createKeyPair(ctx context.Context, who *protocol.Context, args
 	}
 	public := m.description(who, args.Name, args.Expiration)
 	var made *kmip.CreateKeyPairResponse
-	mayExist := func() string { return mayExist(slices.Concat(private.names, public.names)) }
 	try := m.renaming(func() error {
 		return m.fitting(&private.record, func() (err error) { // the public key's record says the same
 			made, err = m.makePair(ctx, m.pairRequest(s, private, public), private, public)
 			return err
 		})
 	}, private, public)
-	look := func(string) (there bool, err error) {
+	look := func() (there bool, err error) {
 		made, err = m.identifyPair(ctx, private, public)
 		return made != nil, err
 	}
-	if err := m.once(ctx, change{try: try, look: look, effect: mayExist}); err != nil {
+	if err := m.once(ctx, change{try: try, look: look, effect: func() string { return mayExist(private, public) }}); err != nil {
 		return nil, err
 	}
-	m.made(made.Private)
+	m.client.Pin(true)
 	m.report(private, public)
 	pair := &protocol.KeyPair{PrivateKeyID: private.keyID(made.Private), PublicKeyID: public.keyID(made.Public)}
-	return pair, m.activatePair(ctx, made, private, public)
+	return pair, doubt(m.activatePair(ctx, made, private, public), private, public)
 }
 
 // makePair makes a pair, and makes sure that it is the one described.
@@ -50,7 +48,8 @@ func (m *Manager) makePair(ctx context.Context, request *kmip.CreateKeyPair, pri
 	if err != nil {
 		return nil, err
 	}
-	m.pin(made.Private)
+	m.client.Pin(true)
+	defer m.client.Pin(false)
 	b := kmip.Batch{Continue: true}
 	first, second := kmip.Add(&b, showName(made.Private)), kmip.Add(&b, showName(made.Public))
 	failed := m.client.Run(ctx, &b)
@@ -61,7 +60,6 @@ func (m *Manager) makePair(ctx context.Context, request *kmip.CreateKeyPair, pri
 		return made, err
 	}
 	if !m.keeps(private, first) || !m.keeps(public, second) {
-		m.made(made.Private)
 		err = m.undo(ctx, made.Private, private, m.undo(ctx, made.Public, public, errNotKept()))
 		private.rename()
 		public.rename()
@@ -71,11 +69,11 @@ func (m *Manager) makePair(ctx context.Context, request *kmip.CreateKeyPair, pri
 
 // identifyPair finds a pair by the Names of its halves, nil where it was not made.
 func (m *Manager) identifyPair(ctx context.Context, private, public *description) (*kmip.CreateKeyPairResponse, error) {
-	first, err := m.identifierOf(ctx, private.name())
+	first, err := m.identifierOf(ctx, private.name)
 	if err != nil {
 		return nil, err
 	}
-	second, err := m.identifierOf(ctx, public.name())
+	second, err := m.identifierOf(ctx, public.name)
 	if err != nil || first == "" || second == "" {
 		return nil, err
 	}
