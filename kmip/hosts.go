@@ -157,7 +157,11 @@ func (c *Client) askAlone(ctx context.Context, left int, ask func(context.Contex
 		defer cancel()
 	}
 	c.hosts.connectBy = time.Time{}
-	if c.connect(ctx) != nil {
+	err := c.connect(ctx)
+	if err != nil && !isTimeout(err) && c.Attempts().Next(ctx) { // it may be starting up
+		err = c.connect(ctx)
+	}
+	if err != nil {
 		return false, false
 	}
 	c.Pin(true)

@@ -45,6 +45,15 @@ func TestNameLookedForElsewhere(t *testing.T) {
 	}
 }
 
+// TestHolderThatStartsUp has the host of a key refuse one connection.
+func TestHolderThatStartsUp(t *testing.T) {
+	a, b := apart(t, mock.Config{})
+	id := b.create(alice, 256)
+	a.list(alice)
+	b.server.Inject(mock.Fault{Action: mock.Refuse})
+	a.get(alice, id)
+}
+
 // TestDeleteStaysWithTheKey has the host of a key go away before the Destroy. The other would lose the answer to one.
 func TestDeleteStaysWithTheKey(t *testing.T) {
 	a, b := apart(t, mock.Config{})
