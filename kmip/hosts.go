@@ -132,8 +132,11 @@ func (c *Client) passOver() {
 // time. Hosts that cannot be reached are left out, which missed reports. Where none knows the client is back at the host that
 // it was at. One that is pinned to its host asks nobody else.
 func (c *Client) Elsewhere(ctx context.Context, ask func(context.Context) (known bool)) (missed bool) {
-	if c.pinned || len(c.config.Hosts) < 2 {
-		return c.pinned && len(c.config.Hosts) > 1
+	if len(c.config.Hosts) < 2 {
+		return false
+	}
+	if c.pinned {
+		return true
 	}
 	defer c.Pin(false)
 	for left := len(c.config.Hosts) - 1; left > 0; left-- {

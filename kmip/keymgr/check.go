@@ -185,8 +185,8 @@ func (h *hostCheck) ask(ctx context.Context) {
 	}
 }
 
-// distrust asks with a token that Keystone never issued, which a server that asks Keystone refuses. One that does not would show every
-// key to everybody, since in integrated mode it alone keeps projects apart.
+// distrust asks with a token that Keystone never issued, which a server that asks Keystone refuses. One that does not would
+// show every key to everybody, since in integrated mode it alone keeps projects apart.
 func (h *hostCheck) distrust(ctx context.Context) outcome {
 	forged := kmip.OpenStackCredential(&kmip.RequestContext{AuthToken: []byte("a token that nobody gave")})
 	h.probe.As(&forged)

@@ -26,7 +26,8 @@ type description struct {
 // left is an object that a server may have made, and that nobody will use.
 type left struct{ server, name string }
 
-func (d *description) rename() { d.name = protocol.NewUUID() }
+// rename gives the object a Name that no server has been asked for.
+func (d *description) rename() { d.name, d.server = protocol.NewUUID(), "" }
 
 // renaming is an attempt to make what is described. Where the client has moved to another server since the last attempt, each
 // object gets a new Name: the first server may have made it after all, and once the servers replicate, two objects must not
@@ -259,9 +260,9 @@ func (m *Manager) tryMake(ctx context.Context, d *description, activate bool, ad
 		err = m.prove(ctx, id, d, shown, failed)
 	}
 	if err == nil && !m.keeps(d, shown) {
-		m.client.Pin(true)
+		before := m.client.Pin(true)
 		err = m.undo(ctx, id, d, errNotKept())
-		m.client.Pin(false)
+		m.client.Pin(before)
 		d.rename() // some servers keep the Name of what is destroyed taken
 	}
 	return id, activated.Err, err
@@ -307,8 +308,7 @@ func (m *Manager) prove(ctx context.Context, id string, d *description, shown *k
 
 // proveByLocate is prove for a server that refuses to show the object's Names.
 func (m *Manager) proveByLocate(ctx context.Context, id string, d *description, err error) error {
-	m.client.Pin(true)
-	defer m.client.Pin(false)
+	defer m.client.Pin(m.client.Pin(true))
 	located, unseen := kmip.Do(ctx, m.client, locate(d.name))
 	switch {
 	case isRefusal(unseen):

@@ -388,10 +388,14 @@ func TestNameOfOneServer(t *testing.T) {
 		first, second string // see through
 		length        int
 	}{
-		"no host for a while": {[]mock.Fault{closing}, "pppc", "ccccp", 256},
-		"made here":           {[]mock.Fault{refusing, closing}, "pppppc", "p", 512},
+		"no host for a while":      {[]mock.Fault{closing}, "pppc", "ccccp", 256},
+		"made here":                {[]mock.Fault{refusing, closing}, "pppppc", "p", 512},
+		"made here, refused there": {[]mock.Fault{closing}, "ppc", "p", 512},
 	} {
 		a, b := apart(t, mock.Config{})
+		if name == "made here, refused there" {
+			b.server.Inject(refusing)
+		}
 		a.server.Inject(append([]mock.Fault{{Operation: kmip.OpCreate, Action: mock.DropRequest}}, test.faults...)...)
 		var sent, left []string
 		config := lasting(10 * time.Second)

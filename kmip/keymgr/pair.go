@@ -48,8 +48,7 @@ func (m *Manager) makePair(ctx context.Context, request *kmip.CreateKeyPair, pri
 	if err != nil {
 		return nil, err
 	}
-	m.client.Pin(true)
-	defer m.client.Pin(false)
+	defer m.client.Pin(m.client.Pin(true))
 	b := kmip.Batch{Continue: true}
 	first, second := kmip.Add(&b, showName(made.Private)), kmip.Add(&b, showName(made.Public))
 	failed := m.client.Run(ctx, &b)
