@@ -105,6 +105,11 @@ func (f filler) fixed(p any) bool {
 		if f.maybe() {
 			*p = f.value()
 		}
+	case **ttlv.Value:
+		if f.maybe() {
+			v := f.value()
+			*p = &v
+		}
 	case *time.Time:
 		*p = f.time()
 	case *secret.Bytes:
@@ -150,13 +155,11 @@ func (f filler) fill(v reflect.Value) {
 func (f filler) suit(p any) {
 	switch p := p.(type) {
 	case *KeyBlock:
-		switch { // either the one or the other, and attributes only beside the first
-		case p.Material.Type != 0:
-			p.Wrapped = nil
-		case f.maybe():
-			p.Wrapped, p.Attributes = nil, nil
-		default:
+		if p.Material.Type == 0 || p.Encrypted {
 			p.Attributes = nil
+		}
+		if p.Encrypted = p.Encrypted && p.Material.Type != 0; p.Encrypted {
+			p.Material.Type = ttlv.TypeByteString
 		}
 	case *AsynchronousIndicator:
 		if f.v1() {

@@ -12,10 +12,10 @@ import (
 // Object have Data.
 type Object struct {
 	Type            ObjectType
-	KeyBlock        KeyBlock
 	SecretDataType  SecretDataType
 	OpaqueDataType  OpaqueDataType
 	CertificateType CertificateType
+	KeyBlock        KeyBlock
 	Data            secret.Bytes
 }
 
@@ -66,31 +66,35 @@ func (o *Object) Bytes() (secret.Bytes, error) {
 type KeyBlock struct {
 	Format      KeyFormatType
 	Compression KeyCompressionType
-	Material    ttlv.Value   // a Byte String, or the structure of a transparent key
-	Attributes  Attributes   // of the key, within its value
-	Wrapped     secret.Bytes // an encrypted key value, in place of Material
-	Wrapping    ttlv.Value   // Key Wrapping Data
 	Algorithm   CryptographicAlgorithm
 	Length      int32
+	Encrypted   bool        // Material is the whole Key Value, encrypted
+	Material    ttlv.Value  // a Byte String, or the structure of a transparent key
+	Attributes  Attributes  // of the key, within its value
+	Wrapping    *ttlv.Value // Key Wrapping Data, nil where there is none
 }
 
 func (k *KeyBlock) fields(c *ttlv.Coder) {
 	ttlv.Enum(c, ttlv.TagKeyFormatType, &k.Format)
 	ttlv.Optional(c, ttlv.TagKeyCompressionType, &k.Compression, ttlv.Enum[KeyCompressionType])
-	if c.Present(ttlv.TagKeyValue, k.Material.Type != 0 || k.Wrapped != nil) {
+	if c.Present(ttlv.TagKeyValue, k.Material.Type != 0) {
 		k.keyValue(c)
 	}
 	ttlv.Optional(c, ttlv.TagCryptographicAlgorithm, &k.Algorithm, ttlv.Enum[CryptographicAlgorithm])
 	ttlv.Optional(c, ttlv.TagCryptographicLength, &k.Length, (*ttlv.Coder).Int)
-	if c.Present(ttlv.TagKeyWrappingData, k.Wrapping.Type != 0) {
-		c.Value(ttlv.TagKeyWrappingData, &k.Wrapping)
+	if c.Present(ttlv.TagKeyWrappingData, k.Wrapping != nil) {
+		if k.Wrapping == nil {
+			k.Wrapping = new(ttlv.Value)
+		}
+		c.Value(ttlv.TagKeyWrappingData, k.Wrapping)
 	}
 }
 
 // keyValue is a structure, or a Byte String where it is encrypted (section 2.1.4).
 func (k *KeyBlock) keyValue(c *ttlv.Coder) {
-	if k.Wrapped != nil || c.TypeOf(ttlv.TagKeyValue) == ttlv.TypeByteString {
-		c.Bytes(ttlv.TagKeyValue, (*[]byte)(&k.Wrapped))
+	if k.Encrypted || c.TypeOf(ttlv.TagKeyValue) == ttlv.TypeByteString {
+		k.Encrypted = true
+		c.Value(ttlv.TagKeyValue, &k.Material)
 		return
 	}
 	c.Struct(ttlv.TagKeyValue, func(c *ttlv.Coder) {
@@ -98,6 +102,9 @@ func (k *KeyBlock) keyValue(c *ttlv.Coder) {
 		k.Attributes.list(c)
 	})
 }
+
+// IsWrapped reports whether the key, or the whole of its value, is encrypted.
+func (k *KeyBlock) IsWrapped() bool { return k.Encrypted || k.Wrapping != nil }
 
 // IsCompressed reports whether the material is shorter than its format says.
 func (k *KeyBlock) IsCompressed() bool { return k.Compression > UncompressedECPublicKey }
@@ -109,7 +116,7 @@ func BytesMaterial(key secret.Bytes) ttlv.Value {
 
 func (k *KeyBlock) bytes() (secret.Bytes, error) {
 	switch {
-	case k.Wrapped != nil || k.Wrapping.Type != 0:
+	case k.IsWrapped():
 		return nil, errors.New("kmip: the server returned the key wrapped")
 	case k.IsCompressed():
 		return nil, fmt.Errorf("kmip: key compression type 0x%X", uint32(k.Compression))

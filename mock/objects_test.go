@@ -140,8 +140,8 @@ func TestRegisterRefuses(t *testing.T) {
 	require.NoError(t, err)
 	certificate := kmip.Object{Type: kmip.CertificateObject, CertificateType: kmip.X509Certificate, Data: pki.Server.Certificate[0]}
 	bare := symmetric(0, 0, make([]byte, 16))
-	wrapped := symmetric(kmip.AES, 128, nil)
-	wrapped.KeyBlock.Material, wrapped.KeyBlock.Wrapped = ttlv.Value{}, make([]byte, 24)
+	wrapped := symmetric(kmip.AES, 128, make([]byte, 24))
+	wrapped.KeyBlock.Encrypted = true
 	compressed := symmetric(kmip.AES, 128, make([]byte, 16))
 	compressed.KeyBlock.Compression = 2
 	absent := symmetric(kmip.AES, 128, nil)

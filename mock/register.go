@@ -34,7 +34,7 @@ func (l *attributes) describe(o *kmip.Object, v kmip.Version) error {
 func (l *attributes) checkBlock(o *kmip.Object, v kmip.Version) error {
 	k := &o.KeyBlock
 	switch {
-	case k.Wrapped != nil || k.Wrapping.Type != 0:
+	case k.IsWrapped():
 		return refusal(kmip.FeatureNotSupported, "wrapped keys are not stored here")
 	case k.IsCompressed():
 		return refusal(kmip.KeyCompressionTypeNotSupported, "compressed keys are not stored here")

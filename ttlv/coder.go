@@ -348,6 +348,9 @@ func (c *Coder) Value(tag Tag, v *Value) {
 //
 //	ttlv.Optional(c, ttlv.TagMaximumItems, &l.MaximumItems, (*ttlv.Coder).Int)
 func Optional[T comparable](c *Coder, tag Tag, v *T, field func(*Coder, Tag, *T)) {
+	if c.reading && !c.slow && c.next.tag() != tag {
+		return // without a call, as most fields are absent
+	}
 	var zero T
 	if c.Present(tag, *v != zero) {
 		field(c, tag, v)

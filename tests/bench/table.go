@@ -40,7 +40,7 @@ func (t *table) durations(what string, ours, floor time.Duration, limit float64,
 
 // speeds is a row of the codec's.
 func (t *table) speeds(what string, ours, floor, limit speed) {
-	ratio := float64(ours.nanoseconds) / float64(floor.nanoseconds)
+	ratio := ours.nanoseconds / floor.nanoseconds
 	t.row(what, ours.String(), floor.String(), times(ratio), "<= "+limit.String(), verdict(ours.within(limit)))
 }
 
