@@ -23,9 +23,9 @@ func codec(s *stage, _ counts, t *table) error {
 	of := func(name string) speed { return medianFunc(all["Benchmark"+name], speed.compare) }
 	encode, decode := speed{600, 1}, speed{300, 4}
 	t.speeds("TTLV, encode a Create request", of("CreateRequest/encode"), of("CreateRequest/floor"), encode)
-	t.speeds("  into a new buffer", of("CreateRequest/encode_anew"), of("CreateRequest/floor"), encode)
+	t.speeds("  into a new buffer", of("CreateRequest/encode_anew"), of("CreateRequest/floor_anew"), encode)
 	t.speeds("TTLV, decode a Get response", of("GetResponse/decode"), of("GetResponse/floor"), decode)
-	t.speeds("  into a new message", of("GetResponse/decode_anew"), of("GetResponse/floor"), decode)
+	t.speeds("  into a new message", of("GetResponse/decode_anew"), of("GetResponse/floor_anew"), decode)
 	return nil
 }
 
@@ -47,7 +47,7 @@ func (s *stage) benchmark(all map[string][]speed) error {
 		return err
 	}
 	lines := regexp.MustCompile(`(?m)^(\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op\s.*?(\d+) allocs/op$`).FindAllStringSubmatch(string(out), -1)
-	if len(lines) != 6 {
+	if len(lines) != 8 {
 		return fmt.Errorf("other benchmarks than expected: %s", out)
 	}
 	for _, line := range lines {
