@@ -53,7 +53,7 @@ func Add[R any](b *Batch, request Request[R]) *Result[R] {
 }
 
 // about is a payload with one object's identifier: a request about the object, or an answer about it.
-type about interface{ object() *string }
+type about interface{ uniqueIdentifier() *string }
 
 // Run sends the batch and delivers each operation's result. The error is nil when the server answered, whatever became
 // of the operations; a *ResultError when it refused the message as a whole; else a *TransportError, *BadResponseError or
@@ -95,11 +95,11 @@ func (c *Client) runSingly(ctx context.Context, b *Batch, from int, placeholder 
 	for i := from; i < len(b.items); i++ {
 		c.Pin(c.pinned || placeholder != "") // which is this host's
 		one := Batch{items: b.items[i : i+1]}
-		if target, ok := one.items[0].payload.(about); ok && *target.object() == "" {
+		if target, ok := one.items[0].payload.(about); ok && *target.uniqueIdentifier() == "" {
 			if placeholder == "" {
 				continue // as it began: not run
 			}
-			*target.object() = placeholder
+			*target.uniqueIdentifier() = placeholder
 		}
 		response, err := c.retried(ctx, &one)
 		if err != nil {
@@ -283,11 +283,11 @@ func (i *item) verify(answer Payload, placeholder string) error {
 	if !ok {
 		return nil
 	}
-	want := *target.object()
+	want := *target.uniqueIdentifier()
 	if want == "" {
 		want = placeholder
 	}
-	if got, ok := answer.(about); !ok || *got.object() != want || want == "" {
+	if got, ok := answer.(about); !ok || *got.uniqueIdentifier() != want || want == "" {
 		return fmt.Errorf("the answer to %v of %q is about another object", i.operation, want)
 	}
 	return nil

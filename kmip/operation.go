@@ -35,25 +35,25 @@ type operation struct {
 }
 
 var operations = [...]operation{
-	OpCreate:           {"Create", V1_0, false, fresh[Create], fresh[CreateResponse]},
-	OpCreateKeyPair:    {"CreateKeyPair", V1_0, false, fresh[CreateKeyPair], fresh[CreateKeyPairResponse]},
-	OpRegister:         {"Register", V1_0, false, fresh[Register], fresh[RegisterResponse]},
-	OpLocate:           {"Locate", V1_0, true, fresh[Locate], fresh[LocateResponse]},
-	OpGet:              {"Get", V1_0, true, fresh[Get], fresh[GetResponse]},
-	OpGetAttributes:    {"GetAttributes", V1_0, true, fresh[GetAttributes], fresh[GetAttributesResponse]},
-	OpGetAttributeList: {"GetAttributeList", V1_0, true, fresh[GetAttributeList], fresh[GetAttributeListResponse]},
-	OpAddAttribute:     {"AddAttribute", V1_0, false, fresh[AddAttribute], fresh[AddAttributeResponse]},
-	OpModifyAttribute:  {"ModifyAttribute", V1_0, false, fresh[ModifyAttribute], fresh[ModifyAttributeResponse]},
-	OpDeleteAttribute:  {"DeleteAttribute", V1_0, false, fresh[DeleteAttribute], fresh[DeleteAttributeResponse]},
-	OpActivate:         {"Activate", V1_0, false, fresh[Activate], fresh[ActivateResponse]},
-	OpRevoke:           {"Revoke", V1_0, false, fresh[Revoke], fresh[RevokeResponse]},
-	OpDestroy:          {"Destroy", V1_0, false, fresh[Destroy], fresh[DestroyResponse]},
-	OpQuery:            {"Query", V1_0, true, fresh[Query], fresh[QueryResponse]},
-	OpDiscoverVersions: {"DiscoverVersions", V1_1, true, fresh[DiscoverVersions], fresh[DiscoverVersionsResponse]},
+	OpCreate:           {"Create", V1_0, false, emptyPayload[Create], emptyPayload[CreateResponse]},
+	OpCreateKeyPair:    {"CreateKeyPair", V1_0, false, emptyPayload[CreateKeyPair], emptyPayload[CreateKeyPairResponse]},
+	OpRegister:         {"Register", V1_0, false, emptyPayload[Register], emptyPayload[RegisterResponse]},
+	OpLocate:           {"Locate", V1_0, true, emptyPayload[Locate], emptyPayload[LocateResponse]},
+	OpGet:              {"Get", V1_0, true, emptyPayload[Get], emptyPayload[GetResponse]},
+	OpGetAttributes:    {"GetAttributes", V1_0, true, emptyPayload[GetAttributes], emptyPayload[GetAttributesResponse]},
+	OpGetAttributeList: {"GetAttributeList", V1_0, true, emptyPayload[GetAttributeList], emptyPayload[GetAttributeListResponse]},
+	OpAddAttribute:     {"AddAttribute", V1_0, false, emptyPayload[AddAttribute], emptyPayload[AddAttributeResponse]},
+	OpModifyAttribute:  {"ModifyAttribute", V1_0, false, emptyPayload[ModifyAttribute], emptyPayload[ModifyAttributeResponse]},
+	OpDeleteAttribute:  {"DeleteAttribute", V1_0, false, emptyPayload[DeleteAttribute], emptyPayload[DeleteAttributeResponse]},
+	OpActivate:         {"Activate", V1_0, false, emptyPayload[Activate], emptyPayload[ActivateResponse]},
+	OpRevoke:           {"Revoke", V1_0, false, emptyPayload[Revoke], emptyPayload[RevokeResponse]},
+	OpDestroy:          {"Destroy", V1_0, false, emptyPayload[Destroy], emptyPayload[DestroyResponse]},
+	OpQuery:            {"Query", V1_0, true, emptyPayload[Query], emptyPayload[QueryResponse]},
+	OpDiscoverVersions: {"DiscoverVersions", V1_1, true, emptyPayload[DiscoverVersions], emptyPayload[DiscoverVersionsResponse]},
 }
 
-// fresh makes an empty payload of a type.
-func fresh[T any, P interface {
+// emptyPayload makes an empty payload of a type.
+func emptyPayload[T any, P interface {
 	*T
 	Payload
 }]() Payload {
@@ -255,7 +255,7 @@ func (r *Get) fields(c *ttlv.Coder) {
 	}
 }
 
-func (r *Get) object() *string { return &r.UniqueIdentifier }
+func (r *Get) uniqueIdentifier() *string { return &r.UniqueIdentifier }
 
 // GetResponse is the object. Its bytes alias the response.
 type GetResponse struct {
@@ -269,7 +269,7 @@ func (r *GetResponse) fields(c *ttlv.Coder) {
 	r.Object.object(c)
 }
 
-func (r *GetResponse) object() *string { return &r.UniqueIdentifier }
+func (r *GetResponse) uniqueIdentifier() *string { return &r.UniqueIdentifier }
 
 // GetAttributes fetches the attributes named, or all (section 4.12).
 type GetAttributes struct {
@@ -285,7 +285,7 @@ func (r *GetAttributes) fields(c *ttlv.Coder) {
 	references(c, &r.Names)
 }
 
-func (r *GetAttributes) object() *string { return &r.UniqueIdentifier }
+func (r *GetAttributes) uniqueIdentifier() *string { return &r.UniqueIdentifier }
 
 // GetAttributesResponse holds those of the attributes that the object has.
 type GetAttributesResponse struct {
@@ -298,7 +298,7 @@ func (r *GetAttributesResponse) fields(c *ttlv.Coder) {
 	r.Attributes.list(c)
 }
 
-func (r *GetAttributesResponse) object() *string { return &r.UniqueIdentifier }
+func (r *GetAttributesResponse) uniqueIdentifier() *string { return &r.UniqueIdentifier }
 
 // GetAttributeList asks which attributes an object has (section 4.13).
 type GetAttributeList struct{ UniqueIdentifier string }
@@ -308,7 +308,7 @@ func (*GetAttributeList) response() *GetAttributeListResponse { return new(GetAt
 
 func (r *GetAttributeList) fields(c *ttlv.Coder) { identifier(c, &r.UniqueIdentifier) }
 
-func (r *GetAttributeList) object() *string { return &r.UniqueIdentifier }
+func (r *GetAttributeList) uniqueIdentifier() *string { return &r.UniqueIdentifier }
 
 // GetAttributeListResponse names them.
 type GetAttributeListResponse struct {
@@ -321,7 +321,7 @@ func (r *GetAttributeListResponse) fields(c *ttlv.Coder) {
 	references(c, &r.Names)
 }
 
-func (r *GetAttributeListResponse) object() *string { return &r.UniqueIdentifier }
+func (r *GetAttributeListResponse) uniqueIdentifier() *string { return &r.UniqueIdentifier }
 
 // AddAttribute adds an attribute, or an instance of one (section 4.14).
 type AddAttribute struct {
@@ -337,7 +337,7 @@ func (r *AddAttribute) fields(c *ttlv.Coder) {
 	r.Attribute.attribute(c, ttlv.TagNewAttribute)
 }
 
-func (r *AddAttribute) object() *string { return &r.UniqueIdentifier }
+func (r *AddAttribute) uniqueIdentifier() *string { return &r.UniqueIdentifier }
 
 // changed is the answer to a change of an attribute; 1.x repeats the attribute.
 func changed(c *ttlv.Coder, id *string, a *Attribute) {
@@ -355,7 +355,7 @@ type AddAttributeResponse struct {
 
 func (r *AddAttributeResponse) fields(c *ttlv.Coder) { changed(c, &r.UniqueIdentifier, &r.Attribute) }
 
-func (r *AddAttributeResponse) object() *string { return &r.UniqueIdentifier }
+func (r *AddAttributeResponse) uniqueIdentifier() *string { return &r.UniqueIdentifier }
 
 // ModifyAttribute changes an attribute's value: in 1.x that of the instance with its Index, in 2.x that whose value is
 // Current where one is given (section 4.15; KMIP 2.1 section 6.1.34).
@@ -374,7 +374,7 @@ func (r *ModifyAttribute) fields(c *ttlv.Coder) {
 	r.Attribute.attribute(c, ttlv.TagNewAttribute)
 }
 
-func (r *ModifyAttribute) object() *string { return &r.UniqueIdentifier }
+func (r *ModifyAttribute) uniqueIdentifier() *string { return &r.UniqueIdentifier }
 
 // current is the Current Attribute of 2.x, by which an instance is told.
 func current(c *ttlv.Coder, a **Attribute) {
@@ -397,7 +397,7 @@ func (r *ModifyAttributeResponse) fields(c *ttlv.Coder) {
 	changed(c, &r.UniqueIdentifier, &r.Attribute)
 }
 
-func (r *ModifyAttributeResponse) object() *string { return &r.UniqueIdentifier }
+func (r *ModifyAttributeResponse) uniqueIdentifier() *string { return &r.UniqueIdentifier }
 
 // DeleteAttribute removes an attribute: in 1.x the instance of that Name with that Index, in 2.x that whose value is
 // Current, or where there is none all of that Name (section 4.16; KMIP 2.1 section 6.1.13).
@@ -428,7 +428,7 @@ func (r *DeleteAttribute) fields(c *ttlv.Coder) {
 	}
 }
 
-func (r *DeleteAttribute) object() *string { return &r.UniqueIdentifier }
+func (r *DeleteAttribute) uniqueIdentifier() *string { return &r.UniqueIdentifier }
 
 // DeleteAttributeResponse confirms the attribute.
 type DeleteAttributeResponse struct {
@@ -440,7 +440,7 @@ func (r *DeleteAttributeResponse) fields(c *ttlv.Coder) {
 	changed(c, &r.UniqueIdentifier, &r.Attribute)
 }
 
-func (r *DeleteAttributeResponse) object() *string { return &r.UniqueIdentifier }
+func (r *DeleteAttributeResponse) uniqueIdentifier() *string { return &r.UniqueIdentifier }
 
 // Activate makes a Pre-Active object Active (section 4.19).
 type Activate struct{ UniqueIdentifier string }
@@ -450,14 +450,14 @@ func (*Activate) response() *ActivateResponse { return new(ActivateResponse) }
 
 func (r *Activate) fields(c *ttlv.Coder) { identifier(c, &r.UniqueIdentifier) }
 
-func (r *Activate) object() *string { return &r.UniqueIdentifier }
+func (r *Activate) uniqueIdentifier() *string { return &r.UniqueIdentifier }
 
 // ActivateResponse names the object.
 type ActivateResponse struct{ UniqueIdentifier string }
 
 func (r *ActivateResponse) fields(c *ttlv.Coder) { identifier(c, &r.UniqueIdentifier) }
 
-func (r *ActivateResponse) object() *string { return &r.UniqueIdentifier }
+func (r *ActivateResponse) uniqueIdentifier() *string { return &r.UniqueIdentifier }
 
 // Revoke deactivates or compromises an object (section 4.20).
 type Revoke struct {
@@ -481,14 +481,14 @@ func (r *Revoke) fields(c *ttlv.Coder) {
 	}
 }
 
-func (r *Revoke) object() *string { return &r.UniqueIdentifier }
+func (r *Revoke) uniqueIdentifier() *string { return &r.UniqueIdentifier }
 
 // RevokeResponse names the object.
 type RevokeResponse struct{ UniqueIdentifier string }
 
 func (r *RevokeResponse) fields(c *ttlv.Coder) { identifier(c, &r.UniqueIdentifier) }
 
-func (r *RevokeResponse) object() *string { return &r.UniqueIdentifier }
+func (r *RevokeResponse) uniqueIdentifier() *string { return &r.UniqueIdentifier }
 
 // Destroy destroys an object's value (section 4.21).
 type Destroy struct{ UniqueIdentifier string }
@@ -498,14 +498,14 @@ func (*Destroy) response() *DestroyResponse { return new(DestroyResponse) }
 
 func (r *Destroy) fields(c *ttlv.Coder) { identifier(c, &r.UniqueIdentifier) }
 
-func (r *Destroy) object() *string { return &r.UniqueIdentifier }
+func (r *Destroy) uniqueIdentifier() *string { return &r.UniqueIdentifier }
 
 // DestroyResponse names the object.
 type DestroyResponse struct{ UniqueIdentifier string }
 
 func (r *DestroyResponse) fields(c *ttlv.Coder) { identifier(c, &r.UniqueIdentifier) }
 
-func (r *DestroyResponse) object() *string { return &r.UniqueIdentifier }
+func (r *DestroyResponse) uniqueIdentifier() *string { return &r.UniqueIdentifier }
 
 // Query asks what the server can do (section 4.25).
 type Query struct{ Functions []QueryFunction }
@@ -522,16 +522,12 @@ type QueryResponse struct {
 	Operations           []Operation
 	ObjectTypes          []ObjectType
 	VendorIdentification string
-	ServerInformation    ttlv.Value
 }
 
 func (r *QueryResponse) fields(c *ttlv.Coder) {
 	ttlv.List(c, ttlv.TagOperation, &r.Operations, ttlv.Enum[Operation])
 	ttlv.List(c, ttlv.TagObjectType, &r.ObjectTypes, ttlv.Enum[ObjectType])
 	ttlv.Optional(c, ttlv.TagVendorIdentification, &r.VendorIdentification, (*ttlv.Coder).Text)
-	if c.Present(ttlv.TagServerInformation, r.ServerInformation.Type != 0) {
-		c.Value(ttlv.TagServerInformation, &r.ServerInformation)
-	}
 }
 
 // DiscoverVersions asks which of these versions the server speaks, or for all of its own (section 4.26).

@@ -214,7 +214,7 @@ func answer(asked RequestItem) Payload {
 		p.Versions = Versions()
 	}
 	if target, ok := asked.Payload.(about); ok {
-		*p.(about).object() = cmp.Or(*target.object(), "made")
+		*p.(about).uniqueIdentifier() = cmp.Or(*target.uniqueIdentifier(), "made")
 	}
 	return p
 }

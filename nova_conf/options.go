@@ -2,6 +2,7 @@ package novaconf
 
 import (
 	"strings"
+	"time"
 
 	"kmip-keymgr/internal/secret"
 )
@@ -70,11 +71,11 @@ var options = [...]option{
 		return choice(s, "auto", "1.0", "1.1", "1.2", "1.3", "1.4", "2.0", "2.1")
 	}},
 	{name: "connect_timeout", fallback: "5", set: func(k *KMIP, s string) (err error) {
-		k.ConnectTimeout, err = parseSeconds(s, 1)
+		k.ConnectTimeout, err = parseSeconds(s, time.Nanosecond)
 		return err
 	}},
 	{name: "timeout", fallback: "30", set: func(k *KMIP, s string) (err error) {
-		k.Timeout, err = parseSeconds(s, 1)
+		k.Timeout, err = parseSeconds(s, time.Nanosecond)
 		return err
 	}},
 	{name: "max_retries", fallback: "3", set: func(k *KMIP, s string) (err error) {

@@ -46,8 +46,7 @@ func parseInt(s string, least, most int) (int, error) {
 // maxSeconds is about what a time.Duration can hold.
 const maxSeconds = 9e9
 
-// parseSeconds takes what Python's float() takes, but for digits other than ASCII's, infinities and NaN. least is in
-// nanoseconds.
+// parseSeconds takes what Python's float() takes, but for digits other than ASCII's, infinities and NaN.
 func parseSeconds(s string, least time.Duration) (time.Duration, error) {
 	digits, ok := plainNumber(s)
 	seconds, err := strconv.ParseFloat(digits, 64)

@@ -13,7 +13,7 @@ import (
 // KeyManager does what requests ask for, one method an operation. who is nil for a request without a context. Arguments
 // are complete and plausible when they arrive. They and who are Serve's again when the method returns, and their secrets
 // are overwritten: keep none. A result becomes Serve's, which overwrites the values in it. ctx has the request's deadline
-// if it named one. An error that is no *Error reaches the caller as internal.
+// if it named one. An error that is no *Error reaches the caller as internal, and a context's as unavailable.
 type KeyManager interface {
 	CreateKey(ctx context.Context, who *Context, args *CreateKey) (*KeyID, error)
 	CreateKeyPair(ctx context.Context, who *Context, args *CreateKey) (*KeyPair, error)

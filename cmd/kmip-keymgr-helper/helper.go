@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -32,7 +31,7 @@ type helper struct {
 func newHelper(f *flags, environ []string, errs io.Writer) *helper {
 	h := &helper{errs: errs, told: make(map[string]bool)}
 	if h.broken = h.configure(f, environ); h.broken != nil {
-		h.KeyManager = refusing{&protocol.Error{Kind: protocol.Config, Message: h.broken.Error()}}
+		h.KeyManager = keymgr.Refusing(&protocol.Error{Kind: protocol.Config, Message: h.broken.Error()})
 		return h
 	}
 	config := clientConfig(h.config, h.identity)
@@ -126,47 +125,4 @@ func clientConfig(c *novaconf.KMIP, i *novaconf.Identity) kmip.Config {
 		config.Credentials = []kmip.Credential{kmip.PasswordCredential(c.Username, c.Password)}
 	}
 	return config
-}
-
-// refusing answers every request with the error that kept the program from having a key manager.
-type refusing struct{ err error }
-
-func (r refusing) CreateKey(context.Context, *protocol.Context, *protocol.CreateKey) (*protocol.KeyID, error) {
-	return nil, r.err
-}
-
-func (r refusing) CreateKeyPair(context.Context, *protocol.Context, *protocol.CreateKey) (*protocol.KeyPair, error) {
-	return nil, r.err
-}
-
-func (r refusing) StoreKey(context.Context, *protocol.Context, *protocol.StoreKey) (*protocol.KeyID, error) {
-	return nil, r.err
-}
-
-func (r refusing) GetKey(context.Context, *protocol.Context, *protocol.GetKey) (*protocol.Object, error) {
-	return nil, r.err
-}
-
-func (r refusing) CopyKey(context.Context, *protocol.Context, *protocol.CopyKey) (*protocol.KeyID, error) {
-	return nil, r.err
-}
-
-func (r refusing) DeleteKey(context.Context, *protocol.Context, *protocol.DeleteKey) (*protocol.Done, error) {
-	return nil, r.err
-}
-
-func (r refusing) ListKeys(context.Context, *protocol.Context, *protocol.ListKeys) (*protocol.KeyList, error) {
-	return nil, r.err
-}
-
-func (r refusing) AddConsumer(context.Context, *protocol.Context, *protocol.ChangeConsumer) (*protocol.Done, error) {
-	return nil, r.err
-}
-
-func (r refusing) RemoveConsumer(context.Context, *protocol.Context, *protocol.ChangeConsumer) (*protocol.Done, error) {
-	return nil, r.err
-}
-
-func (r refusing) Check(context.Context, *protocol.Context, *protocol.CheckOptions) (*protocol.Check, error) {
-	return nil, r.err
 }

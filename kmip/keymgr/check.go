@@ -15,8 +15,12 @@ import (
 )
 
 // needed are the operations without which there is no key manager.
-var needed = [...]kmip.Operation{
-	kmip.OpCreate, kmip.OpRegister, kmip.OpGet, kmip.OpGetAttributes, kmip.OpLocate, kmip.OpDestroy,
+func (m *Manager) needed() []kmip.Operation {
+	list := []kmip.Operation{kmip.OpCreate, kmip.OpRegister, kmip.OpGet, kmip.OpGetAttributes, kmip.OpLocate, kmip.OpDestroy}
+	if m.config.Activate { // and what is Active has to be revoked before it can be destroyed (section 4.21)
+		list = append(list, kmip.OpActivate, kmip.OpRevoke)
+	}
+	return list
 }
 
 // networkSteps are the steps over the network, in order. Every host takes them by itself, as far as it gets.
@@ -29,6 +33,9 @@ const tlsStep = 2
 // fail where another passes are named in the same step. Where it cannot be found out who the caller is, the credential is
 // what fails: without a caller only Query is sent.
 func (m *Manager) Check(ctx context.Context, who *protocol.Context, options *protocol.CheckOptions) (*protocol.Check, error) {
+	if m.refusal != nil {
+		return nil, m.refusal
+	}
 	ctx, end := m.begin(ctx)
 	defer end()
 	c, err := m.identify(ctx, who)
@@ -96,6 +103,7 @@ func failed(err error, advice string) outcome { return outcome{err: err, advice:
 type hostCheck struct {
 	probe      *kmip.Probe
 	credential credential
+	needed     []kmip.Operation
 	outcomes   []outcome
 }
 
@@ -104,7 +112,7 @@ func (m *Manager) checkHosts(ctx context.Context, credential credential) []*host
 	var all []*hostCheck
 	var wait sync.WaitGroup
 	for _, probe := range m.client.Probes() {
-		h := &hostCheck{probe: probe, credential: credential}
+		h := &hostCheck{probe: probe, credential: credential, needed: m.needed()}
 		all = append(all, h)
 		wait.Go(func() { h.run(ctx) })
 	}
@@ -198,9 +206,7 @@ func (h *hostCheck) distrust(ctx context.Context) outcome {
 }
 
 func query(ctx context.Context, probe *kmip.Probe) (*kmip.QueryResponse, error) {
-	return kmip.Do(ctx, probe.Client, &kmip.Query{
-		Functions: []kmip.QueryFunction{kmip.QueryOperations, kmip.QueryObjects, kmip.QueryServerInformation},
-	})
+	return kmip.Do(ctx, probe.Client, &kmip.Query{Functions: []kmip.QueryFunction{kmip.QueryOperations, kmip.QueryServerInformation}})
 }
 
 // blame finds out what a refusal is about: bare is what became of the question without credentials.
@@ -230,7 +236,7 @@ func (h *hostCheck) note(server, credential outcome) {
 func (h *hostCheck) serverOutcome(said *kmip.QueryResponse) outcome {
 	o := outcome{detail: fmt.Sprintf("KMIP %v, %q, %d operations", h.probe.Version(), said.VendorIdentification, len(said.Operations))}
 	var missing []string
-	for _, op := range needed {
+	for _, op := range h.needed {
 		if !slices.Contains(said.Operations, op) {
 			missing = append(missing, op.String())
 		}
@@ -238,7 +244,11 @@ func (h *hostCheck) serverOutcome(said *kmip.QueryResponse) outcome {
 	if missing == nil {
 		return o
 	}
-	return failed(errors.New(o.detail), "the server does not offer this client "+strings.Join(missing, ", "))
+	advice := "the server does not offer this client " + strings.Join(missing, ", ")
+	if slices.Contains(missing, kmip.OpActivate.String()) || slices.Contains(missing, kmip.OpRevoke.String()) {
+		advice += "; activate = false in [kmip] does without Activate and Revoke"
+	}
+	return failed(errors.New(o.detail), advice)
 }
 
 func (h *hostCheck) accepted(authenticated bool) string {
@@ -309,9 +319,12 @@ func under(heading string, list []string) []string {
 // checkRoundTrip makes a key, reads it and destroys it.
 func (m *Manager) checkRoundTrip(ctx context.Context, who *protocol.Context) protocol.Step {
 	s := protocol.Step{Step: "round trip"}
+	if who == nil && m.config.ProjectIsolation { // as for a project, whose keys must say so
+		who = &protocol.Context{ProjectID: "kmip-keymgr-check"}
+	}
 	made, err := m.CreateKey(ctx, who, &protocol.CreateKey{Algorithm: "AES", Length: 256, Name: "kmip-keymgr check"})
 	if err != nil {
-		s.Detail, s.Advice = detailOf(err), "the server must let this client create keys"
+		s.Detail, s.Advice = detailOf(err), "the server must let this client create keys and keep their attributes"
 		return s
 	}
 	read, err := m.GetKey(ctx, who, &protocol.GetKey{KeyID: made.KeyID})

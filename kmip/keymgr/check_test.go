@@ -132,6 +132,8 @@ func TestWhatCheckSays(t *testing.T) {
 		"garbage":            {fault("*:garbage:9"), nil, "kmip", "bad response", "does not speak KMIP"},
 		"no answer":          {fault("*:delay=1m"), nil, "kmip", "no answer", "does not answer"},
 		"lacking":            {mock.Config{Without: []kmip.Operation{kmip.OpLocate}}, nil, "kmip", "operations", "Locate"},
+		"no activation":      {mock.Config{Without: []kmip.Operation{kmip.OpActivate}}, nil, "kmip", "operations", "Activate; activate = false"},
+		"no revocation":      {mock.Config{Without: []kmip.Operation{kmip.OpRevoke}}, nil, "kmip", "operations", "Revoke; activate = false"},
 		"a wrong password":   {users, as("fred", "q"), "credential", "wrong user name", "username and password in [kmip] must be"},
 		"no password":        {users, func(c *kmip.Config) { c.Credentials = nil }, "credential", "required", "or wants username and password"},
 		"Create is refused":  {fault("Create:reason=PermissionDenied:9"), nil, "round trip", "PermissionDenied", "create keys"},
@@ -164,6 +166,34 @@ func TestWhatCheckSays(t *testing.T) {
 		for other, too := range said {
 			require.True(t, one == other || advice != too, "%s and %s: %s", one, other, advice)
 		}
+	}
+}
+
+// TestCheckOfAPlainServer: who does not activate keys needs no such operations.
+func TestCheckOfAPlainServer(t *testing.T) {
+	b := start(t, setting{
+		mock:   mock.Config{Without: []kmip.Operation{kmip.OpActivate, kmip.OpRevoke}},
+		keymgr: keymgr.Config{ProjectIsolation: true},
+	})
+	c, err := b.Check(t.Context(), nil, &protocol.CheckOptions{RoundTrip: true})
+	require.NoError(t, err)
+	require.True(t, c.OK, "%+v", c.Steps)
+}
+
+// TestCheckOfRecords: at a server that does not keep whose a key is, the service alone would find its own.
+func TestCheckOfRecords(t *testing.T) {
+	for _, isolation := range []bool{false, true} {
+		s := &finding{shelf: newShelf()}
+		s.keep = keepLast(0)
+		config := lasting(time.Minute)
+		config.ProjectIsolation = isolation
+		c, err := lie(t, s.serve, config).Check(t.Context(), nil, &protocol.CheckOptions{RoundTrip: true})
+		require.NoError(t, err)
+		require.Equal(t, !isolation, c.OK, "%+v", c.Steps)
+		last := c.Steps[len(c.Steps)-1]
+		require.Equal(t, "round trip", last.Step)
+		require.Equal(t, isolation, strings.Contains(last.Detail, "project_isolation"))
+		require.Empty(t, s.objects)
 	}
 }
 

@@ -54,8 +54,8 @@ func (f *found) recorded(c protocol.Consumer) *kmip.Attribute {
 	return nil
 }
 
-// namesakes is how many instances of an attribute go by its name and index.
-func (f *found) namesakes(a *kmip.Attribute) (n int) {
+// sameIndex is how many instances of an attribute go by its name and index.
+func (f *found) sameIndex(a *kmip.Attribute) (n int) {
 	for i := range f.attributes {
 		if b := &f.attributes[i]; b.AttributeName == a.AttributeName && b.Index == a.Index {
 			n++
@@ -91,7 +91,7 @@ func (m *Manager) removeConsumer(ctx context.Context, who *protocol.Context, arg
 		if a == nil {
 			return &protocol.Error{Kind: protocol.NotFound, Reason: kmip.ItemNotFound.String(), Message: "the key has no such consumer"}
 		}
-		if m.client.Version() < kmip.V2_0 && f.namesakes(a) > 1 { // and so the server could take another for it
+		if m.client.Version() < kmip.V2_0 && f.sameIndex(a) > 1 { // and so the server could take another for it
 			return &protocol.Error{Kind: protocol.Unsupported, Message: "the server does not tell the instances of an attribute apart by an index"}
 		}
 		_, err := kmip.Do(ctx, m.client, &kmip.DeleteAttribute{UniqueIdentifier: f.id, Current: a, Name: a.AttributeName, Index: a.Index})
@@ -118,10 +118,9 @@ func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, key
 		f = shown
 		return done(f), nil
 	}
-	effect := func() string { return "the consumers of the key " + keyID + " may have been changed" }
-	err = m.once(ctx, change{try: try, look: look, effect: effect})
+	err = m.once(ctx, change{try: try, look: look})
 	if !outcomeUnknown(err) && (errors.Is(err, kmip.OperationNotSupported) || errors.Is(err, kmip.InvalidMessage)) { // of which PyKMIP's is the latter
 		return &protocol.Error{Kind: protocol.Unsupported, Reason: asError(err).Reason, Message: "the server cannot add or delete attributes, in which the consumers are kept"}
 	}
-	return err
+	return noting(err, "the consumers of the key "+keyID+" may have been changed")
 }

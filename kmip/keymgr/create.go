@@ -58,15 +58,15 @@ func doubt(err error, all ...*description) error {
 	return &uncertain{err, []string{mayExist(all...)}}
 }
 
-// describe describes an object that is asked for. One that has expired already is refused before it is made.
-func (m *Manager) describe(who *protocol.Context, name string, expiration *time.Time) (*description, error) {
-	if expiration != nil && isPast(*expiration) {
-		return nil, invalid("args.expiration: must be in the future")
+// checkExpiration refuses what would have expired before it is made.
+func checkExpiration(at *time.Time) error {
+	if at != nil && isPast(*at) {
+		return invalid("args.expiration: must be in the future")
 	}
-	return m.description(who, name, expiration), nil
+	return nil
 }
 
-func (m *Manager) description(who *protocol.Context, name string, expiration *time.Time) *description {
+func (m *Manager) describe(who *protocol.Context, name string, expiration *time.Time) *description {
 	d := &description{name: protocol.NewUUID(), record: newRecord(who, name)}
 	if m.config.ObjectGroup != "" {
 		d.further = append(d.further, kmip.TextAttribute(ttlv.TagObjectGroup, m.config.ObjectGroup))
@@ -208,8 +208,8 @@ func (m *Manager) make(ctx context.Context, d *description, activate bool, add a
 		active = kmip.ErrNotRun
 		return id != "", err
 	}
-	if err := m.once(ctx, change{try: try, look: look, effect: func() string { return mayExist(d) }}); err != nil {
-		return "", err
+	if err := m.once(ctx, change{try: try, look: look}); err != nil {
+		return "", noting(err, mayExist(d))
 	}
 	m.client.Pin(true)
 	m.report(d)

@@ -15,7 +15,7 @@ import (
 func (m *Manager) delete(ctx context.Context, who *protocol.Context, keyID string, force bool) error {
 	var lost error
 	if force && !m.isolates(who) {
-		lost = m.tryDestroy(ctx, retired(keyID))
+		lost = m.tryDestroy(ctx, cessation(keyID))
 		if lost == nil || !outcomeUnknown(lost) && !mayHaveOtherID(lost) {
 			return lost
 		}
@@ -30,7 +30,7 @@ func (m *Manager) delete(ctx context.Context, who *protocol.Context, keyID strin
 	if isNotFound(err) && !m.missed { // neither as an identifier nor as a Name, at any host: what was not answered destroyed it
 		return nil
 	}
-	return inDoubt(lost, nil, err, mayBeGone(keyID))
+	return noting(inDoubt(lost, nil, err), mayBeGone(keyID))
 }
 
 // findToDelete finds an object as the caller sees it. But an administrator of one project who deletes another's is told that
@@ -55,10 +55,8 @@ func (m *Manager) deleteFound(ctx context.Context, who *protocol.Context, keyID 
 	}
 	m.client.Pin(true)
 	err := m.destroy(ctx, f.id)
-	if outcomeUnknown(err) {
-		return &uncertain{err, []string{mayBeGone(keyID)}}
-	} else if err != nil || !f.twins {
-		return err
+	if err != nil || !f.twins {
+		return noting(err, mayBeGone(keyID))
 	}
 	if err := m.delete(ctx, who, keyID, force); err != nil && !isNotFound(err) { // or else a twin would be found in its place
 		return &uncertain{err, []string{mayBeGone(keyID)}}
@@ -72,7 +70,7 @@ func mayBeGone(keyID string) string { return "the key " + keyID + " may have bee
 // destroy destroys an object in one round trip: Destroy and, where that fails because the object is Active, Revoke and
 // Destroy. Some servers want a Pre-Active object revoked too, which is possible only as compromised.
 func (m *Manager) destroy(ctx context.Context, id string) error {
-	err := m.destroyBy(ctx, retired(id))
+	err := m.destroyBy(ctx, cessation(id))
 	if err == nil || isNotFound(err) || !isRefusal(err) || errors.Is(err, kmip.OperationNotSupported) || errors.Is(err, kmip.NotAuthorised) {
 		return err
 	}
@@ -80,21 +78,21 @@ func (m *Manager) destroy(ctx context.Context, id string) error {
 	if unknown != nil || known.State() != kmip.PreActive { // so the refusal is not about its state, and to mark it as compromised would be for nothing
 		return err
 	}
-	again := m.destroyBy(ctx, compromised(id, known))
+	again := m.destroyBy(ctx, keyCompromise(id, known))
 	if again == nil {
 		return nil
 	}
 	return keepDoubt(err, again, "")
 }
 
-// retired revokes an object that is not used any more.
-func retired(id string) *kmip.Revoke {
+// cessation revokes an object that is not used any more.
+func cessation(id string) *kmip.Revoke {
 	return &kmip.Revoke{UniqueIdentifier: id, Code: kmip.CessationOfOperation}
 }
 
-// compromised revokes an object as compromised, which has to say since when (section 4.20). Where nobody knows, that is its
+// keyCompromise revokes an object as compromised, which has to say since when (section 4.20). Where nobody knows, that is its
 // Initial Date (section 3.29), and where the server shows none, a time that is past by any clock.
-func compromised(id string, known kmip.Attributes) *kmip.Revoke {
+func keyCompromise(id string, known kmip.Attributes) *kmip.Revoke {
 	since, ok := known.Time(ttlv.TagInitialDate)
 	if !ok {
 		since = time.Unix(0, 0)
@@ -121,7 +119,7 @@ func (m *Manager) destroyBy(ctx context.Context, revoke *kmip.Revoke) error {
 		}
 		return state.IsDestroyed(), err
 	}
-	return m.once(ctx, change{try: try, look: look, safe: true, effect: func() string { return "" }})
+	return m.once(ctx, change{try: try, look: look, safe: true})
 }
 
 func (m *Manager) tryDestroy(ctx context.Context, revoke *kmip.Revoke) error {

@@ -29,7 +29,7 @@ func (d *uncertain) Unwrap() error { return d.error }
 
 // inDoubt is the error of something that nobody knows the outcome of: the first attempt got no answer, a further one may
 // have been refused, and what would tell could perhaps not be seen.
-func inDoubt(first, refused, unseen error, effect string) error {
+func inDoubt(first, refused, unseen error) error {
 	d := &uncertain{error: first}
 	if refused != nil {
 		d = &uncertain{refused, []string{"an earlier attempt: " + first.Error()}}
@@ -37,9 +37,11 @@ func inDoubt(first, refused, unseen error, effect string) error {
 	if unseen != nil {
 		d.notes = append(d.notes, "finding out what came of it: "+unseen.Error())
 	}
-	d.notes = append(d.notes, effect)
 	return d
 }
+
+// noting adds to an error that leaves the outcome open what may have happened.
+func noting(err error, effect string) error { return keepDoubt(err, err, effect) }
 
 // keepDoubt is an error, or none, after another one that left something open.
 func keepDoubt(err, before error, effect string) error {

@@ -48,24 +48,33 @@ func shown() []kmip.AttributeName {
 func (m *Manager) find(ctx context.Context, who *protocol.Context, keyID string, value bool) (*found, error) {
 	m.missed = false
 	f, err := m.resolve(ctx, keyID, value)
-	if isNotFound(err) { // on this host: what was made at another may not have been copied here yet
-		m.missed = m.client.Elsewhere(ctx, func(ctx context.Context) bool {
-			there, unreadable := m.resolve(ctx, keyID, value)
-			if there != nil || !isNotFound(unreadable) { // or else it may have the key
-				f, err = there, unreadable
-			}
-			return there != nil
-		})
-		if isNotFound(err) && ctx.Err() != nil {
-			err = notEverywhere(keyID, ctx.Err())
-		}
+	if isNotFound(err) {
+		f, err = m.findElsewhere(ctx, keyID, value, err)
 	}
-	if isNotFound(err) || f != nil && (f.destroyed() || !m.visible(who, f)) {
+	switch {
+	case isNotFound(err), f != nil && (f.destroyed() || !m.visible(who, f)):
 		return nil, notFound(keyID)
-	} else if err != nil {
+	case err != nil:
 		return nil, err
 	}
 	return f, nil
+}
+
+// findElsewhere asks the other hosts for what one does not have: an object made at another may not have been copied to it yet.
+// The error is why none gave it: of a host that may have it and does not say, else err, which is the first host's.
+func (m *Manager) findElsewhere(ctx context.Context, keyID string, value bool, err error) (*found, error) {
+	var f *found
+	m.missed = m.client.Elsewhere(ctx, func(ctx context.Context) bool {
+		there, why := m.resolve(ctx, keyID, value)
+		if there != nil || !isNotFound(why) {
+			f, err = there, why
+		}
+		return there != nil
+	})
+	if isNotFound(err) && ctx.Err() != nil {
+		err = notEverywhere(keyID, ctx.Err())
+	}
+	return f, err
 }
 
 // resolve reads the object with that key id as one host has it. Where the client has gone on to another in between, that one

@@ -44,12 +44,18 @@ type Manager struct {
 	client *kmip.Client
 	packed bool // the server takes but one instance of Application Specific Information
 	missed bool // the last find left out hosts that could not be reached
+
+	refusal error // what every request is answered with, nil where there is a client
 }
 
 // New makes a manager. The client stays the caller's to close.
 func New(client *kmip.Client, config Config) *Manager {
 	return &Manager{config: config, client: client}
 }
+
+// Refusing makes a manager that has no client and answers every request with the error, such as what is wrong with a
+// configuration.
+func Refusing(err *protocol.Error) *Manager { return &Manager{refusal: err} }
 
 // begin bounds an operation. What it returns ends it, and overwrites the messages that were exchanged.
 func (m *Manager) begin(ctx context.Context) (context.Context, func()) {
@@ -68,6 +74,9 @@ func (m *Manager) begin(ctx context.Context) (context.Context, func()) {
 // do is what all operations on keys have in common: a time limit, a caller who is admitted and for whom the requests speak,
 // and errors in the protocol's words.
 func do[A, R any](ctx context.Context, m *Manager, who *protocol.Context, args A, run func(context.Context, *protocol.Context, A) (*R, error)) (*R, error) {
+	if m.refusal != nil {
+		return nil, m.refusal
+	}
 	ctx, end := m.begin(ctx)
 	defer end()
 	if err := m.admit(who); err != nil {
@@ -91,15 +100,14 @@ func (m *Manager) CreateKey(ctx context.Context, who *protocol.Context, args *pr
 }
 
 func (m *Manager) createKey(ctx context.Context, who *protocol.Context, args *protocol.CreateKey) (*protocol.KeyID, error) {
-	d, err := m.describe(who, args.Name, args.Expiration)
-	if err != nil {
+	if err := checkExpiration(args.Expiration); err != nil {
 		return nil, err
 	}
 	spec, err := newSpec(args.Algorithm, args.Length)
 	if err != nil {
 		return nil, err
 	}
-	id, err := m.create(ctx, spec, d)
+	id, err := m.create(ctx, spec, m.describe(who, args.Name, args.Expiration))
 	return &protocol.KeyID{KeyID: id}, err
 }
 
@@ -109,11 +117,10 @@ func (m *Manager) StoreKey(ctx context.Context, who *protocol.Context, args *pro
 }
 
 func (m *Manager) storeKey(ctx context.Context, who *protocol.Context, args *protocol.StoreKey) (*protocol.KeyID, error) {
-	d, err := m.describe(who, args.Object.Name, args.Expiration)
-	if err != nil {
+	if err := checkExpiration(args.Expiration); err != nil {
 		return nil, err
 	}
-	id, err := m.store(ctx, args.Object, d)
+	id, err := m.store(ctx, args.Object, m.describe(who, args.Object.Name, args.Expiration))
 	return &protocol.KeyID{KeyID: id}, err
 }
 
@@ -145,7 +152,7 @@ func (m *Manager) copyKey(ctx context.Context, who *protocol.Context, args *prot
 		return nil, err
 	}
 	defer object.Clear()
-	id, err := m.store(ctx, object, m.description(who, object.Name, found.expiration()))
+	id, err := m.store(ctx, object, m.describe(who, object.Name, found.expiration()))
 	return &protocol.KeyID{KeyID: id}, err
 }
 

@@ -12,10 +12,9 @@ import (
 
 // change is something that is done at a server.
 type change struct {
-	try    func() error         // asks for it
-	look   func() (bool, error) // finds out whether it is there
-	safe   bool                 // to ask for it twice does no harm
-	effect func() string        // what may have happened, for an error that leaves it open
+	try  func() error         // asks for it
+	look func() (bool, error) // finds out whether it is there
+	safe bool                 // to ask for it twice does no harm
 }
 
 // once carries a change out. Where nobody knows what came of that, and the change is there, it is adopted; where it is not,
@@ -46,7 +45,7 @@ func (m *Manager) once(ctx context.Context, c change) error {
 		case there:
 			return nil
 		case !more, unseen == nil && refused != nil:
-			return inDoubt(first, refused, unseen, c.effect())
+			return inDoubt(first, refused, unseen)
 		case unseen != nil, isLate(): // the client has waited and tried again before it gave up; a later look may see
 			continue
 		}
@@ -128,7 +127,7 @@ func (m *Manager) activate(ctx context.Context, id string) error {
 		state, err := m.state(ctx, id)
 		return state == kmip.Active, err
 	}
-	err := m.once(ctx, change{try: try, look: isActive, safe: true, effect: func() string { return "" }})
+	err := m.once(ctx, change{try: try, look: isActive, safe: true})
 	if err == nil {
 		return nil
 	}

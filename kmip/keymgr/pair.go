@@ -17,11 +17,10 @@ func (m *Manager) createKeyPair(ctx context.Context, who *protocol.Context, args
 	if err != nil {
 		return nil, err
 	}
-	private, err := m.describe(who, args.Name, args.Expiration)
-	if err != nil {
+	if err := checkExpiration(args.Expiration); err != nil {
 		return nil, err
 	}
-	public := m.description(who, args.Name, args.Expiration)
+	private, public := m.describe(who, args.Name, args.Expiration), m.describe(who, args.Name, args.Expiration)
 	var made *kmip.CreateKeyPairResponse
 	try := m.renaming(func() error {
 		return m.fitting(&private.record, func() (err error) { // the public key's record says the same
@@ -33,8 +32,8 @@ func (m *Manager) createKeyPair(ctx context.Context, who *protocol.Context, args
 		made, err = m.identifyPair(ctx, private, public)
 		return made != nil, err
 	}
-	if err := m.once(ctx, change{try: try, look: look, effect: func() string { return mayExist(private, public) }}); err != nil {
-		return nil, err
+	if err := m.once(ctx, change{try: try, look: look}); err != nil {
+		return nil, noting(err, mayExist(private, public))
 	}
 	m.client.Pin(true)
 	m.report(private, public)

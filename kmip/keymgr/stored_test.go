@@ -73,6 +73,8 @@ func (s *shelf) answer(request kmip.Payload, placeholder *string) kmip.Payload {
 		}
 	case *kmip.Activate:
 		return &kmip.ActivateResponse{UniqueIdentifier: *placeholder + q.UniqueIdentifier}
+	case *kmip.Query:
+		return &kmip.QueryResponse{Operations: kmip.Operations(), VendorIdentification: "shelf"}
 	case *kmip.AddAttribute:
 		a := q.Attribute
 		a.Index = int32(len(kmip.Attributes(s.objects[q.UniqueIdentifier]).Applications()))

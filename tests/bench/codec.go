@@ -41,8 +41,8 @@ func (s *stage) buildBenchmarks() error {
 
 // benchmark runs each once and adds what it took.
 func (s *stage) benchmark(all map[string][]speed) error {
-	out, err := s.run(program{name: s.path(benchmarks), args: []string{"-test.run", "^$", "-test.bench",
-		"^Benchmark(CreateRequest|GetResponse)$", "-test.benchtime", "10ms"}})
+	args := []string{"-test.run", "^$", "-test.bench", "^Benchmark(CreateRequest|GetResponse)$", "-test.benchtime", "10ms"}
+	out, err := s.run(program{name: s.path(benchmarks), args: args})
 	if err != nil {
 		return err
 	}
