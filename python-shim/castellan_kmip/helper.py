@@ -22,7 +22,6 @@ which of the two was loaded first.
 """
 
 import atexit
-import contextlib
 import fcntl
 import itertools
 import json
@@ -144,13 +143,12 @@ class _Turns(object):
         # done in one step, whatever the threads.
         self._line = []
 
-    @contextlib.contextmanager
-    def turn(self, request):
-        """Waits for a turn, no longer than the request may, and gives it."""
+    def take(self, request, function, *args):
+        """Calls the function in the request's turn, if that comes in time."""
         self._line.append(request)
         try:
             self._wait(request)
-            yield
+            return function(*args)
         finally:
             self._line.remove(request)
 
@@ -204,15 +202,14 @@ class _Helper(object):
         self.used = self.closed = False
         self.owner = os.getpid()
         try:
-            with _starting.turn(request):
-                _give_way()
-                self._start(command)
+            _starting.take(request, self._start, command)
         except OSError as e:
             raise HelperError('the helper %s cannot be run: %s'
                               % (command[0], e.strerror or e))
         _running.add(self)
 
     def _start(self, command):
+        _give_way()
         # Made no sooner: a process forked in between would hold the helper's
         # end open, and so hide that the helper ended.
         self._socket, theirs = _socket_pair()
@@ -330,8 +327,7 @@ class _Pool(object):
         self._turns = _Turns(_MAX_KEPT)
 
     def ask(self, request):
-        with self._turns.turn(request):
-            return self._ask(request)
+        return self._turns.take(request, self._ask, request)
 
     def _ask(self, request):
         starts = _MAX_STARTS

@@ -27,6 +27,8 @@ GROUP = 'kmip'
 HELPER = 'kmip-keymgr-helper'
 # What the driver reads itself; all else is the helper's.
 _OURS = frozenset(['timeout', 'helper', 'helper_mode'])
+# What oslo.config notes beside an option for set_override() and set_default().
+_SET_IN_CODE = frozenset(['override', 'default'])
 
 
 class Seconds(types.Float):
@@ -165,7 +167,7 @@ def refuse_overrides(conf):
     get_location() takes too long to be asked of every option in each call.
     """
     for name, option in conf[GROUP]._group._opts.items():
-        if name in _OURS or not ('override' in option or 'default' in option):
+        if _SET_IN_CODE.isdisjoint(option) or name in _OURS:
             continue
         where = conf.get_location(name, GROUP).location
         if where in (cfg.Locations.set_override, cfg.Locations.set_default):
