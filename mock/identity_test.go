@@ -13,9 +13,11 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"kmip-keymgr/kmip"
@@ -142,6 +144,27 @@ func TestTLSVersions(t *testing.T) {
 		if err == nil {
 			conn.Close()
 		}
+	}
+}
+
+// TestPKIMadeByMany has several servers begin in one new directory.
+func TestPKIMadeByMany(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pki")
+	all := make([]*mock.PKI, 8)
+	var wait sync.WaitGroup
+	for i := range all {
+		wait.Go(func() {
+			var err error
+			all[i], err = mock.OpenPKI(dir)
+			assert.NoError(t, err)
+		})
+	}
+	wait.Wait()
+	for _, p := range all {
+		require.NotNil(t, p)
+		require.True(t, p.Roots.Equal(all[0].Roots))
+		require.Equal(t, all[0].Server.Certificate, p.Server.Certificate)
+		require.Equal(t, all[0].Client.Certificate, p.Client.Certificate)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"kmip-keymgr/kmip"
 )
@@ -61,6 +62,26 @@ func (i *inventory) write(s *store) error {
 		i.written, i.changes = true, changes
 	}
 	return err
+}
+
+// inventoryInterval is how long the file may say something that a date has overtaken.
+const inventoryInterval = 100 * time.Millisecond
+
+// keepInventory writes down what no request has changed, but the time.
+func (s *Server) keepInventory() {
+	for s.pause(inventoryInterval); s.stopping.Err() == nil; s.pause(inventoryInterval) {
+		s.store.refreshAll(time.Now())
+		_ = s.inv.write(&s.store) // a request that changes something will say why it cannot be written
+	}
+}
+
+// refreshAll moves all objects to the states that their dates have brought about by now.
+func (s *store) refreshAll(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range s.ordered {
+		s.refresh(o, now)
+	}
 }
 
 func (s *store) unchanged(since uint64) bool {

@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"kmip-keymgr/kmip"
 	"kmip-keymgr/mock"
+	"kmip-keymgr/ttlv"
 )
 
 func TestInventory(t *testing.T) {
@@ -49,6 +51,24 @@ func TestInventory(t *testing.T) {
 	do(t, c, &kmip.Revoke{UniqueIdentifier: id, Code: kmip.KeyCompromise})
 	do(t, c, &kmip.Destroy{UniqueIdentifier: id})
 	require.Len(t, read(), 1, "what is destroyed does not exist")
+}
+
+// TestInventoryFollowsDates without a request that would look at the object.
+func TestInventoryFollowsDates(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "objects.json")
+	c := one(t, mock.Config{Inventory: file}, kmip.V1_4)
+	now := time.Now()
+	do(t, c, createAES(
+		kmip.TimeAttribute(ttlv.TagActivationDate, now.Add(time.Second)),
+		kmip.TimeAttribute(ttlv.TagDeactivationDate, now.Add(3*time.Second)),
+	))
+	for _, state := range []string{"PreActive", "Active", "Deactivated"} {
+		require.Eventually(t, func() bool {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			return bytes.Contains(text, []byte(`"state": "`+state+`"`))
+		}, 10*time.Second, 10*time.Millisecond, state)
+	}
 }
 
 func TestAnInventoryThatCannotBeWritten(t *testing.T) {

@@ -308,7 +308,7 @@ func TestBrokenFraming(t *testing.T) {
 	server := start(t, mock.Config{})
 	good := message(t, kmip.RequestHeader{}, item("", &kmip.Locate{}))
 	tooLong := slices.Clone(good)
-	binary.BigEndian.PutUint32(tooLong[4:], 1<<20)
+	binary.BigEndian.PutUint32(tooLong[4:], 3<<20)
 	inside := slices.Clone(good)
 	inside[15] += 8 // the header seems to hold more than it does
 	for name, request := range map[string][]byte{"no KMIP": []byte("GET / HTTP/1.1\r\n\r\n"), "too long": tooLong, "broken inside": inside} {
@@ -323,7 +323,7 @@ func TestBrokenFraming(t *testing.T) {
 
 func TestALargeRequestIsServed(t *testing.T) {
 	c := one(t, mock.Config{}, kmip.V1_4)
-	data := make([]byte, 1<<20-1024)
+	data := make([]byte, 2<<20)
 	id := do(t, c, &kmip.Register{Object: kmip.Object{Type: kmip.OpaqueObject, OpaqueDataType: kmip.OpaqueData, Data: data}}).UniqueIdentifier
 	require.Len(t, do(t, c, &kmip.Get{UniqueIdentifier: id}).Object.Data, len(data))
 }

@@ -16,6 +16,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -115,6 +116,11 @@ func OpenPKI(dir string) (*PKI, error) {
 	if err != nil {
 		return nil, err
 	}
+	unlock, err := lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	p := &PKI{Roots: x509.NewCertPool(), dir: dir}
 	ca, err := p.authority()
 	if err != nil {
@@ -126,6 +132,18 @@ func OpenPKI(dir string) (*PKI, error) {
 		}
 	}
 	return p, nil
+}
+
+// lock waits until no other process is making what is missing in the directory, and keeps others from it until it is unlocked.
+func lock(dir string) (unlock func() error, err error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(&fs.PathError{Op: "lock", Path: dir, Err: err}, d.Close())
+	}
+	return d.Close, nil
 }
 
 func (p *PKI) file(name string) string { return filepath.Join(p.dir, name) }

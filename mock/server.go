@@ -21,7 +21,7 @@ import (
 // The bounds of a server: nobody can make it wait, or hold memory, without end. A connection that is idle costs some 70 kB;
 // one that is not, its request and its reply beside that.
 const (
-	maxRequest       = 1 << 20 // bytes
+	maxRequest       = 3 << 20 // bytes: the helper stores values of nearly 2 MiB
 	maxReply         = 4 << 20 // bytes of values in it
 	maxKept          = 1 << 14 // bytes of a buffer that an idle connection keeps
 	socketBuffer     = 1 << 16 // bytes in the kernel, each way
@@ -136,10 +136,14 @@ func (s *Server) Serve(l net.Listener) error {
 func (s *Server) begin(l net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.closed {
-		s.listener = l
+	if s.closed {
+		return false
 	}
-	return !s.closed
+	s.listener = l
+	if s.config.Inventory != "" {
+		s.wait.Go(s.keepInventory)
+	}
+	return true
 }
 
 // accept takes connections while there are places. A client that finds none waits in the listener's queue, where nothing

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"kmip-keymgr/internal/secret"
 )
@@ -197,6 +199,10 @@ func (d *decoder) quoted() []byte {
 	return d.text[start:end:end]
 }
 
+// noText is what half a surrogate pair makes of a string: bytes that are no UTF-8. Replaced by U+FFFD, as encoding/json does,
+// two texts could become one.
+var noText = []byte{0xFF}
+
 // escaped is quoted for any string at all, the rare one.
 func (d *decoder) escaped() []byte {
 	end := d.at + 1
@@ -210,14 +216,57 @@ func (d *decoder) escaped() []byte {
 		d.fail()
 		return nil
 	}
+	half := hasHalfPair(d.text[d.at:end])
 	d.at = end + 1
+	if half {
+		return noText
+	}
 	return []byte(s)
 }
 
-// string reads bytes that are no UTF-8 as U+FFFD.
+// hasHalfPair reports whether a string escapes half a surrogate pair, which is no character (RFC 8259 section 8.2).
+func hasHalfPair(quoted []byte) bool {
+	for {
+		at := bytes.IndexByte(quoted, '\\')
+		if at < 0 {
+			return false
+		}
+		first := escapedUnit(quoted[at:])
+		switch {
+		case !utf16.IsSurrogate(first):
+			quoted = quoted[at+2:]
+		case utf16.DecodeRune(first, escapedUnit(quoted[at+6:])) == utf8.RuneError:
+			return true
+		default:
+			quoted = quoted[at+12:]
+		}
+	}
+}
+
+// escapedUnit is the UTF-16 unit that the text begins with as \u and four digits, 0 where it begins with anything else.
+func escapedUnit(text []byte) rune {
+	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
+		return 0
+	}
+	unit, _ := strconv.ParseUint(string(text[2:6]), 16, 16) // the digits were checked
+	return rune(unit)
+}
+
+// characters reads a string that must be text.
+func (d *decoder) characters() (text []byte, ok bool) {
+	if !d.expect('"', "a string") {
+		return nil, false
+	}
+	text = d.quoted()
+	if ok = utf8.Valid(text); !ok {
+		d.mismatch("a string of whole characters")
+	}
+	return text, ok
+}
+
 func (d *decoder) string(s *string) {
-	if d.expect('"', "a string") {
-		*s = strings.ToValidUTF8(string(d.quoted()), "\uFFFD")
+	if text, ok := d.characters(); ok {
+		*s = string(text)
 	}
 }
 
@@ -285,8 +334,8 @@ func (d *decoder) bits(n *int) {
 
 // secret does not copy: the secret goes where the text goes.
 func (d *decoder) secret(s *secret.Bytes) {
-	if d.expect('"', "a string") {
-		*s = d.quoted()
+	if text, ok := d.characters(); ok {
+		*s = text
 	}
 }
 

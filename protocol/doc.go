@@ -8,7 +8,7 @@
 // the request's closing brace has been read: one request is a one-shot, many are a session.
 //
 // A request may have [MaxRequest] bytes and [MaxDepth] levels of nesting. Input that goes past either, that is not a
-// stream of JSON objects, that ends within a request or that holds no request at all is broken: it is answered with one
+// stream of JSON objects in UTF-8, that ends within a request or that holds no request at all is broken: it is answered with one
 // error of kind invalid_request whose message says what is wrong and at which byte (the first byte of the input is 1),
 // and nothing after it is read.
 //
@@ -25,7 +25,8 @@
 //	             or absent for that timeout
 //
 // Unknown fields are ignored everywhere. Null stands for an absent field everywhere. A field of another type than the one
-// given here is the error invalid_request. A whole number may be written as a float, 256.0.
+// given here is the error invalid_request, and so is a string with half a surrogate pair (\ud800). A whole number may be written as
+// a float, 256.0.
 //
 // # Response
 //

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -63,7 +64,7 @@ func isStream(input []byte) bool {
 		if err == io.EOF {
 			return n > 0
 		}
-		if err != nil || text[0] != '{' || json.Unmarshal(text, &request) != nil {
+		if err != nil || text[0] != '{' || json.Unmarshal(text, &request) != nil || !utf8.Valid(text) {
 			return false
 		}
 	}

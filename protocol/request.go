@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"kmip-keymgr/internal/secret"
 )
@@ -250,6 +251,8 @@ func (r *request) decode(text []byte, start int64) error {
 	switch {
 	case d.brokenAt != 0:
 		return noJSON(start + int64(d.brokenAt) - 1)
+	case !utf8.Valid(text):
+		return broken("the request that begins at byte %d is not UTF-8", start)
 	case r.version != Version: // before other faults, which it may well explain
 		return badVersion()
 	case d.typeErr != nil:
@@ -281,11 +284,8 @@ func (r *request) member(d *decoder, name []byte) {
 }
 
 func (r *request) decodeID(d *decoder) {
-	if !d.expect('"', "a string") {
-		return
-	}
-	var id string
-	if d.string(&id); d.brokenAt == 0 {
+	if text, ok := d.characters(); ok && d.brokenAt == 0 {
+		id := string(text)
 		r.id = &id
 	}
 }

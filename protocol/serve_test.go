@@ -86,6 +86,7 @@ func TestServeFramesTheInput(t *testing.T) {
 		{"much white space", "\r\n\t " + ask + "\n\n \r\n", answer},
 		{"over several lines", strings.NewReplacer(",", ",\n  ", "{", "{\n", "}", "\n}\n").Replace(ask), answer},
 		{"braces and quotes in strings", ask[:len(ask)-1] + `,"x":"}]\"}\\"}` + ask, answer + answer},
+		{"escaped pairs", strings.Replace(ask, `"1"`, `"\ud83d\ude00\\\uD83D\uDE00\ufffd"`, 1), strings.Replace(answer, `"1"`, `"😀\\😀�"`, 1)},
 		{"as deep as allowed", deep(32), answer},
 		{"as long as allowed", long(4 << 20), answer},
 
@@ -102,6 +103,8 @@ func TestServeFramesTheInput(t *testing.T) {
 		{"a bad number", `{"version":01}`, refusal("the input is not JSON at byte 12")},
 		{"not a number", `{"x":NaN}`, refusal("the input is not JSON at byte 6")},
 		{"a bad escape", `{"id":"\x"}`, refusal("the input is not JSON at byte 7")},
+		{"no UTF-8", ask + `{"version":1,"op":"check","id":"caf` + "\xe9" + `"}`, answer + refusal("the request that begins at byte 96 is not UTF-8")},
+		{"no UTF-8 in an unknown field", `{"x":"` + "\xed\xa0\x80" + `"}`, refusal("the request that begins at byte 1 is not UTF-8")},
 		{"no colon", `{"id" "1"}`, refusal("the input is not JSON at byte 7")},
 		{"no comma", `{"op":"1" "id":""}`, refusal("the input is not JSON at byte 11")},
 		{"no value", `{"id":}`, refusal("the input is not JSON at byte 7")},

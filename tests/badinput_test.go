@@ -61,6 +61,7 @@ func TestBadInput(t *testing.T) {
 		{"white space", " \n\t\n", complaint{2, "invalid_request", []string{"without a request"}}},
 		{"garbage", "\x00\xff\x7fELF", complaint{2, "invalid_request", []string{"byte 1"}}},
 		{"no object", "[]\n", complaint{2, "invalid_request", []string{"JSON object"}}},
+		{"no UTF-8", `{"version":1,"op":"check","id":"` + "\xe9" + `"}`, complaint{2, "invalid_request", []string{"UTF-8"}}},
 		{"cut short", `{"version":1,"op":"che`, complaint{2, "invalid_request", []string{"within the request"}}},
 		{"huge", huge, complaint{2, "invalid_request", []string{"more than", "bytes"}}},
 		{"deep", deep, complaint{2, "invalid_request", []string{"nesting"}}},
@@ -124,6 +125,8 @@ func TestBadUsage(t *testing.T) {
 			row.require(t, helper{}.run(t, `{"version":1,"op":"create_key","args":{"algorithm":"AES","length":256}}`, row.flags...))
 		})
 	}
+	both := complaint{2, "unsupported", []string{"rekey"}}
+	both.require(t, helper{}.run(t, `{"version":1,"op":"rekey"}`, "--config-file", empty))
 }
 
 func TestBadFiles(t *testing.T) {

@@ -102,7 +102,11 @@ func run(ctx context.Context, args, environ []string, in io.Reader, out, errs io
 	if f.check {
 		return h.report(ctx, f.roundTrip, out)
 	}
-	return protocol.Serve(ctx, in, stdout{out, errs}, h)
+	status := protocol.Serve(ctx, in, stdout{out, errs}, h)
+	if status == protocol.Failed && h.broken != nil { // although no request came so far as to meet it
+		return protocol.Broken
+	}
+	return status
 }
 
 // stdout is standard output. When a write fails the request may have been carried out, which only standard error can say.

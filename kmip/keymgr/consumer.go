@@ -119,6 +119,11 @@ func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, key
 		return done(f), nil
 	}
 	err = m.once(ctx, change{try: try, look: look})
+	if isRefusal(err) { // as of what another caller has done in between
+		if there, unseen := look(); there && unseen == nil {
+			return nil
+		}
+	}
 	if !outcomeUnknown(err) && (errors.Is(err, kmip.OperationNotSupported) || errors.Is(err, kmip.InvalidMessage)) { // of which PyKMIP's is the latter
 		return &protocol.Error{Kind: protocol.Unsupported, Reason: asError(err).Reason, Message: "the server cannot add or delete attributes, in which the consumers are kept"}
 	}

@@ -3,6 +3,7 @@ package keymgr_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -71,6 +72,30 @@ func TestConsumersCut(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, b.get(alice, change.KeyID).Consumers)
 	}
+}
+
+// TestConsumerAddedInBetween is about a server that refuses to record a consumer since another caller has just done so.
+func TestConsumerAddedInBetween(t *testing.T) {
+	s := newShelf()
+	added := true
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		if _, adds := m.Items[0].Payload.(*kmip.AddAttribute); !adds {
+			return s.serve(m)
+		}
+		if added {
+			s.serve(m)
+		}
+		return []kmip.ResponseItem{{Status: kmip.StatusFailed, Reason: kmip.InvalidField}}
+	}, lasting(time.Minute))
+	made, err := m.CreateKey(t.Context(), alice, createAES("name"))
+	require.NoError(t, err)
+	change := &protocol.ChangeConsumer{KeyID: made.KeyID, Consumer: protocol.Consumer{Service: "cinder", ResourceType: "volume", ResourceID: "v1"}}
+	_, err = m.AddConsumer(t.Context(), alice, change)
+	require.NoError(t, err)
+
+	added, change.Consumer.ResourceID = false, "v2"
+	_, err = m.AddConsumer(t.Context(), alice, change)
+	require.Equal(t, protocol.InvalidRequest, kind(err))
 }
 
 func TestConsumersUnsupported(t *testing.T) {

@@ -39,12 +39,9 @@ class KMIPKeyManager(key_manager.KeyManager):
         # operation: what takes time or may fail is left to the calls.
         self.conf = configuration
         self.conf.register_opts(options.OPTS, group=options.GROUP)
-        self._parsed = None
-        self._sources = ()
         if getattr(configuration, '_namespace', None) is not None:
-            # Relative paths are those of the directory in which they were
-            # parsed, and the service may yet go to another.
-            self._arguments()
+            # The service may yet go to another directory.
+            options.kept_arguments(configuration)
 
     def create_key(self, context, algorithm, length,
                    expiration=None, name=None):
@@ -151,13 +148,6 @@ class KMIPKeyManager(key_manager.KeyManager):
     def list_options_for_discovery(self):
         return options.list_opts()
 
-    def _arguments(self):
-        # These change only when the configuration is parsed, a new namespace.
-        if not self._sources or self._parsed is not self.conf._namespace:
-            self._parsed = self.conf._namespace
-            self._sources = options.config_arguments(self.conf)
-        return self._sources
-
     def _call_on(self, op, context, key_id, **args):
         if not key_id:
             raise exception.KeyManagerError(
@@ -170,7 +160,8 @@ class KMIPKeyManager(key_manager.KeyManager):
             kmip = self.conf[options.GROUP]
             until = time.monotonic() + kmip['timeout']
             options.refuse_overrides(self.conf)
-            command = (kmip['helper'] or options.HELPER,) + self._arguments()
+            command = ((kmip['helper'] or options.HELPER,)
+                       + options.kept_arguments(self.conf))
             answer = helper.ask(
                 command, kmip['helper_mode'] == 'session', op,
                 contexts.to_dict(context, self.conf), args, until)

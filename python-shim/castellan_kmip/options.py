@@ -176,6 +176,20 @@ def refuse_overrides(conf):
                             % (GROUP, name, where.name))
 
 
+def kept_arguments(conf):
+    """config_arguments() of when the configuration was parsed.
+
+    Relative paths are those of the directory in which that was done, also for
+    drivers that are made later. It is a new namespace each time.
+    """
+    namespace = conf._namespace
+    if namespace is None:
+        return config_arguments(conf)
+    if not hasattr(namespace, '_castellan_kmip'):
+        namespace._castellan_kmip = config_arguments(conf)
+    return namespace._castellan_kmip
+
+
 def config_arguments(conf):
     """The helper's arguments that make it read what conf was read from.
 

@@ -107,10 +107,11 @@ def test_change_of_the_directory(fake, mode, monkeypatch):
         conf(['--config-file', 'nova.conf'], project='nova')
         managers.append(key_manager.KMIPKeyManager(conf))
     monkeypatch.chdir('/')
-    for manager in managers:
+    later = [key_manager.KMIPKeyManager(manager.conf) for manager in managers]
+    for manager in managers + later:
         manager.delete(None, ID)
     assert fake.log() == ['--config-file=%s/%s/nova.conf' % (fake.path, name)
-                          for name in 'ab']
+                          for name in 'abab']
 
 
 def test_directory_that_was_removed(tmp_path, monkeypatch):
