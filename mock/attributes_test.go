@@ -69,6 +69,19 @@ func TestRefusedAttributes(t *testing.T) {
 	require.Empty(t, server.Inventory())
 }
 
+// TestKeyValueElsewhere registers a key without its value (KMIP 1.2 Usage Guide, Meta-Data Only).
+func TestKeyValueElsewhere(t *testing.T) {
+	c := one(t, mock.Config{}, kmip.V1_4)
+	o := symmetric(kmip.AES, 128, nil)
+	o.KeyBlock.Material = ttlv.Value{}
+	location := kmip.Attribute{AttributeName: named(ttlv.TagKeyValueLocation), Value: ttlv.StructValue(0, func(*ttlv.Coder) {})}
+	id := do(t, c, &kmip.Register{Object: o, Attributes: kmip.Attributes{mask(1), location}}).UniqueIdentifier
+	present, ok := attributesOf(t, c, id).Value(ttlv.TagKeyValuePresent)
+	require.True(t, ok)
+	require.Equal(t, ttlv.TypeBoolean, present.Type)
+	require.Zero(t, present.Data[7])
+}
+
 func TestAttributesOfANewKey(t *testing.T) {
 	c := one(t, mock.Config{}, kmip.V1_4)
 	id := do(t, c, createAES(kmip.NameAttribute("a"), kmip.NameAttribute("b"), kmip.ApplicationAttribute("ns", "data"),
@@ -78,12 +91,14 @@ func TestAttributesOfANewKey(t *testing.T) {
 	require.Equal(t, []string{"test"}, values(all, kmip.AttributeName{Name: "x-purpose"}))
 	data, _ := all.ApplicationData("ns")
 	require.Equal(t, "data", data)
-	for _, tag := range []ttlv.Tag{ttlv.TagDigest, ttlv.TagInitialDate, ttlv.TagLastChangeDate, ttlv.TagState, ttlv.TagObjectType, ttlv.TagKeyValuePresent} {
+	for _, tag := range []ttlv.Tag{ttlv.TagDigest, ttlv.TagInitialDate, ttlv.TagLastChangeDate, ttlv.TagState, ttlv.TagObjectType} {
 		_, ok := all.Value(tag)
 		require.True(t, ok, tag)
 	}
 	_, ok := all.Value(ttlv.TagKeyFormatType)
 	require.False(t, ok, "it came with 2.0")
+	_, ok = all.Value(ttlv.TagKeyValuePresent)
+	require.False(t, ok, "PyKMIP's client cannot read it")
 
 	list := do(t, c, &kmip.GetAttributeList{UniqueIdentifier: id}).Names
 	require.Contains(t, list, named(ttlv.TagName))

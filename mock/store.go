@@ -56,7 +56,9 @@ func (t *turn) newObject(value kmip.Object, given attributes) *object {
 		o.putNew(ttlv.TagFresh, boolValue(true)) // until it is served (section 3.34)
 	}
 	if value.Type != kmip.OpaqueObject && value.Type != kmip.CertificateObject {
-		o.put(ttlv.TagKeyValuePresent, boolValue(hasValue(&o.Object)))
+		if !hasValue(&o.Object) { // else it may be left out (KMIP 1.4 section 3.41), which PyKMIP's client cannot read
+			o.put(ttlv.TagKeyValuePresent, boolValue(false))
+		}
 		o.put(ttlv.TagKeyFormatType, ttlv.EnumValue(value.KeyBlock.Format))
 	}
 	o.refresh(t.now)
