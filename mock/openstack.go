@@ -68,7 +68,7 @@ func unknown(err error) error {
 }
 
 // agrees holds what stands beside the token against what Keystone says of it. Roles and is_admin are not looked at: services
-// raise them for their own purposes, and they give nobody any right here.
+// raise them for their own purposes, and they give nobody any right here. Nor are names, which may have changed since.
 func agrees(token *keystone.Token, said *kmip.RequestContext) error {
 	if token.Project.ID == "" {
 		return unauthentic("the token is for no project")
