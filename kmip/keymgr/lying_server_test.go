@@ -40,15 +40,39 @@ func lieApart(t *testing.T, config keymgr.Config, liars ...liar) *keymgr.Manager
 	pki, err := mock.NewPKI()
 	require.NoError(t, err)
 	var hosts []string
-	var wait sync.WaitGroup
-	t.Cleanup(wait.Wait)
 	for _, l := range liars {
-		listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pki.Server}})
-		require.NoError(t, err)
-		t.Cleanup(func() { listener.Close() })
-		wait.Go(func() { l.serve(listener, &wait) })
-		hosts = append(hosts, listener.Addr().String())
+		hosts = append(hosts, listen(t, pki, l.converse))
 	}
+	return lieAt(t, pki, config, hosts...)
+}
+
+// listen starts a server that has this conversation over each connection, and returns its address.
+func listen(t *testing.T, pki *mock.PKI, converse func(net.Conn)) string {
+	t.Helper()
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pki.Server}})
+	require.NoError(t, err)
+	var wait sync.WaitGroup
+	t.Cleanup(func() {
+		listener.Close()
+		wait.Wait()
+	})
+	wait.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			wait.Go(func() {
+				defer conn.Close()
+				converse(conn)
+			})
+		}
+	})
+	return listener.Addr().String()
+}
+
+// lieAt returns a manager for liars that were started.
+func lieAt(t *testing.T, pki *mock.PKI, config keymgr.Config, hosts ...string) *keymgr.Manager {
 	client := kmip.NewClient(kmip.Config{
 		Hosts: hosts, Version: kmip.V1_4, ConnectTimeout: 5 * time.Second, MaxRetries: 3, RetryInterval: time.Millisecond,
 		TLS: kmip.TLS{Certificate: pki.Client, Roots: pki.Roots, MinVersion: tls.VersionTLS13},
@@ -57,42 +81,34 @@ func lieApart(t *testing.T, config keymgr.Config, liars ...liar) *keymgr.Manager
 	return keymgr.New(client, config)
 }
 
-func (l liar) serve(listener net.Listener, wait *sync.WaitGroup) {
-	for {
-		conn, err := listener.Accept()
-		if err != nil {
-			return
-		}
-		wait.Go(func() { l.converse(conn) })
+func (l liar) converse(conn net.Conn) {
+	for l.answer(conn) {
 	}
 }
 
-func (l liar) converse(conn net.Conn) {
-	defer conn.Close()
-	for {
-		msg, err := ttlv.ReadMessage(conn, ttlv.TagRequestMessage, 1<<20)
-		if err != nil {
-			return
-		}
-		var request kmip.RequestMessage
-		var c ttlv.Coder
-		if request.Decode(&c, msg) != nil {
-			return
-		}
-		response := kmip.ResponseMessage{Header: kmip.ResponseHeader{Version: request.Header.Version, TimeStamp: time.Now()}}
-		response.Items = l(&request)
-		for i := range response.Items {
-			response.Items[i].ID = request.Items[i].ID
-			response.Items[i].Operation = request.Items[i].Operation
-		}
-		reply, err := response.Append(&c, nil)
-		if err != nil {
-			return
-		}
-		if _, err := conn.Write(reply); err != nil {
-			return
-		}
+// answer answers one request, and reports whether it could.
+func (l liar) answer(conn net.Conn) bool {
+	msg, err := ttlv.ReadMessage(conn, ttlv.TagRequestMessage, 1<<20)
+	if err != nil {
+		return false
 	}
+	var request kmip.RequestMessage
+	var c ttlv.Coder
+	if request.Decode(&c, msg) != nil {
+		return false
+	}
+	response := kmip.ResponseMessage{Header: kmip.ResponseHeader{Version: request.Header.Version, TimeStamp: time.Now()}}
+	response.Items = l(&request)
+	for i := range response.Items {
+		response.Items[i].ID = request.Items[i].ID
+		response.Items[i].Operation = request.Items[i].Operation
+	}
+	reply, err := response.Append(&c, nil)
+	if err != nil {
+		return false
+	}
+	_, err = conn.Write(reply)
+	return err == nil
 }
 
 const (
