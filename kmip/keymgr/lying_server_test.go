@@ -147,6 +147,23 @@ func refuses(request *kmip.RequestMessage, reason kmip.ResultReason) []kmip.Resp
 	return []kmip.ResponseItem{{Status: kmip.StatusFailed, Reason: reason}}
 }
 
+func fails(reason kmip.ResultReason) kmip.ResponseItem {
+	return kmip.ResponseItem{Status: kmip.StatusFailed, Reason: reason}
+}
+
+// each answers the items of a request one by one, and none behind one that fails unless it is told to go on.
+func each(answer func(kmip.Payload) kmip.ResponseItem) liar {
+	return func(m *kmip.RequestMessage) (items []kmip.ResponseItem) {
+		for i := range m.Items {
+			items = append(items, answer(m.Items[i].Payload))
+			if items[i].Status != kmip.StatusSuccess && m.Header.ErrorContinuation != kmip.BatchContinue {
+				break
+			}
+		}
+		return items
+	}
+}
+
 // TestLies asks servers that answer about other objects than those asked for. No key of theirs may come out.
 func TestLies(t *testing.T) {
 	locates := func(m *kmip.RequestMessage) bool { _, ok := m.Items[0].Payload.(*kmip.Locate); return ok }
@@ -344,6 +361,18 @@ func TestStrangersIdentifier(t *testing.T) {
 			}
 			return kmip.ResponseItem{Payload: &kmip.LocateResponse{}}
 		},
+		"it has no Name": func(p kmip.Payload) kmip.ResponseItem {
+			if _, ok := p.(*kmip.GetAttributes); ok {
+				return kmip.ResponseItem{Payload: &kmip.GetAttributesResponse{UniqueIdentifier: asked}}
+			}
+			return kmip.ResponseItem{Payload: &kmip.LocateResponse{}}
+		},
+		"nobody knows what has the Name": func(p kmip.Payload) kmip.ResponseItem {
+			if _, ok := p.(*kmip.Locate); ok {
+				return kmip.ResponseItem{} // which is no answer
+			}
+			return fails(kmip.PermissionDenied)
+		},
 		"there is none": func(p kmip.Payload) kmip.ResponseItem {
 			if _, ok := p.(*kmip.GetAttributes); ok {
 				return kmip.ResponseItem{Status: kmip.StatusFailed, Reason: kmip.ItemNotFound}
@@ -352,16 +381,12 @@ func TestStrangersIdentifier(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := lie(t, func(m *kmip.RequestMessage) (items []kmip.ResponseItem) {
-				for _, item := range m.Items {
-					if _, ok := item.Payload.(*kmip.Create); ok {
-						items = append(items, kmip.ResponseItem{Payload: &kmip.CreateResponse{ObjectType: kmip.SymmetricKeyObject, UniqueIdentifier: asked}})
-					} else if items = append(items, reply(item.Payload)); items[len(items)-1].Status != kmip.StatusSuccess {
-						return items
-					}
+			m := lie(t, each(func(p kmip.Payload) kmip.ResponseItem {
+				if _, ok := p.(*kmip.Create); ok {
+					return kmip.ResponseItem{Payload: &kmip.CreateResponse{ObjectType: kmip.SymmetricKeyObject, UniqueIdentifier: asked}}
 				}
-				return items
-			})
+				return reply(p)
+			}))
 			_, err := m.CreateKey(t.Context(), alice, &protocol.CreateKey{Algorithm: "AES", Length: 256})
 			require.ErrorContains(t, err, "the object may exist under the Name ")
 			require.True(t, err.(*protocol.Error).MaybeExecuted)

@@ -2,12 +2,14 @@ package keymgr_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"kmip-keymgr/kmip"
+	"kmip-keymgr/kmip/keymgr"
 	"kmip-keymgr/protocol"
 	"kmip-keymgr/ttlv"
 )
@@ -147,6 +149,61 @@ func TestRecordNotKept(t *testing.T) {
 	}
 }
 
+// TestRecordNotNeeded is about a server that keeps no record, where nobody asks whose an object is. It is as good as any other.
+func TestRecordNotNeeded(t *testing.T) {
+	s := newShelf()
+	s.keep = keepLast(0)
+	m := lie(t, s.serve, keymgr.Config{Timeout: time.Minute})
+	_, err := m.CreateKey(t.Context(), alice, createAES("name"))
+	require.NoError(t, err)
+	_, err = m.CreateKeyPair(t.Context(), alice, createAES("name"))
+	require.NoError(t, err)
+	require.Len(t, s.ids, 3, "each made once")
+	require.Len(t, s.objects, 3)
+}
+
+// TestNamesStayTaken is about a server that keeps no record of several instances, and the Names of destroyed objects for ever.
+// What is made again must have another Name, or nothing could be made there.
+func TestNamesStayTaken(t *testing.T) {
+	for name, makes := range map[string]func(*keymgr.Manager) error{
+		"create": func(m *keymgr.Manager) error {
+			_, err := m.CreateKey(t.Context(), alice, createAES("name"))
+			return err
+		},
+		"pair": func(m *keymgr.Manager) error {
+			_, err := m.CreateKeyPair(t.Context(), alice, createAES("name"))
+			return err
+		},
+	} {
+		s := newShelf()
+		s.keep = keepLast(1)
+		taken := map[string]bool{}
+		m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			for _, name := range namesIn(m.Items[0].Payload) {
+				if taken[name] {
+					return refuses(m, kmip.NonUniqueNameAttribute)
+				}
+				taken[name] = true
+			}
+			return s.serve(m)
+		}, lasting(time.Minute))
+		require.NoError(t, makes(m), name)
+		require.Len(t, s.objects, len(s.ids)/2, "%s: the first is destroyed", name)
+		require.Len(t, taken, len(s.ids), name)
+	}
+}
+
+// namesIn are the Names that a request has something made with.
+func namesIn(p kmip.Payload) []string {
+	switch q := p.(type) {
+	case *kmip.Create:
+		return q.Attributes.Names()
+	case *kmip.CreateKeyPair:
+		return slices.Concat(q.Private, q.Public).Names()
+	}
+	return nil
+}
+
 // TestHalfAPairNotKept is about a server that keeps the record of one half of a pair alone. No half stays behind.
 func TestHalfAPairNotKept(t *testing.T) {
 	for _, kept := range []int{0, 1} {
@@ -195,25 +252,35 @@ func TestHalfAKey(t *testing.T) {
 	require.ErrorContains(t, err, "a key of 128 bits that should have 256")
 }
 
-// TestUnprovenIdentifier is about a server that shows nothing of what it made, and gives another's identifier for it.
+// TestUnprovenIdentifier is about a server that does not show the Names of what it made, and does not activate it. What a
+// Locate finds is destroyed. Where none tells that the object is the new one, it may be another's key, and stays.
 func TestUnprovenIdentifier(t *testing.T) {
-	destroyed := false
-	m := lie(t, func(m *kmip.RequestMessage) (items []kmip.ResponseItem) {
-		for i := range m.Items {
-			switch m.Items[i].Operation {
-			case kmip.OpCreate:
-				items = append(items, kmip.ResponseItem{Payload: &kmip.CreateResponse{ObjectType: kmip.SymmetricKeyObject, UniqueIdentifier: another}})
-				continue
-			case kmip.OpDestroy, kmip.OpRevoke:
+	for name, test := range map[string]struct {
+		located   kmip.ResponseItem
+		destroyed bool
+	}{
+		"refused": {fails(kmip.PermissionDenied), false},
+		"nothing": {kmip.ResponseItem{Payload: &kmip.LocateResponse{}}, false},
+		"found":   {kmip.ResponseItem{Payload: &kmip.LocateResponse{UniqueIdentifiers: []string{asked, another}}}, true},
+	} {
+		destroyed := false
+		m := lie(t, each(func(p kmip.Payload) kmip.ResponseItem {
+			switch p.(type) {
+			case *kmip.Create:
+				return kmip.ResponseItem{Payload: &kmip.CreateResponse{ObjectType: kmip.SymmetricKeyObject, UniqueIdentifier: another}}
+			case *kmip.Locate:
+				return test.located
+			case *kmip.Destroy:
 				destroyed = true
+				return kmip.ResponseItem{Payload: &kmip.DestroyResponse{UniqueIdentifier: another}}
 			}
-			return append(items, kmip.ResponseItem{Status: kmip.StatusFailed, Reason: kmip.PermissionDenied})
-		}
-		return items
-	}, lasting(time.Minute))
-	_, err := m.CreateKey(t.Context(), alice, createAES(""))
-	require.ErrorContains(t, err, "stays behind")
-	require.False(t, destroyed)
+			return fails(kmip.PermissionDenied)
+		}), lasting(time.Minute))
+		_, err := m.CreateKey(t.Context(), alice, createAES(""))
+		require.Equal(t, protocol.Forbidden, kind(err), "%s: %v", name, err)
+		require.Equal(t, !test.destroyed, strings.Contains(err.Error(), "stays behind"), "%s: %v", name, err)
+		require.Equal(t, test.destroyed, destroyed, name)
+	}
 }
 
 // TestCompromiseDate is about servers that destroy no key before it was revoked, and want to know since when one is
@@ -281,4 +348,29 @@ func TestStrangersObject(t *testing.T) {
 	require.True(t, err.(*protocol.Error).MaybeExecuted)
 	require.ErrorContains(t, err, "does not have its Name")
 	require.Contains(t, s.objects, another)
+}
+
+// TestStrangersObjectInAPair is about a server that answers a CreateKeyPair with another project's object for one half.
+// Nobody is given that for their own, and it stays.
+func TestStrangersObjectInAPair(t *testing.T) {
+	for _, config := range []keymgr.Config{{Timeout: time.Minute}, lasting(time.Minute)} {
+		for half, mix := range map[string]func(*kmip.CreateKeyPairResponse){
+			"private": func(r *kmip.CreateKeyPairResponse) { r.Private = another },
+			"public":  func(r *kmip.CreateKeyPairResponse) { r.Public = another },
+		} {
+			s := newShelf()
+			s.objects[another] = kmip.Attributes{kmip.NameAttribute(another), kmip.ApplicationAttribute("openstack-project-id", bob.ProjectID)}
+			m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+				items := s.serve(m)
+				if made, ok := items[0].Payload.(*kmip.CreateKeyPairResponse); ok {
+					mix(made)
+				}
+				return items
+			}, config)
+			_, err := m.CreateKeyPair(t.Context(), alice, createAES(""))
+			require.True(t, problem(t, err).MaybeExecuted, half)
+			require.ErrorContains(t, err, "does not have its Name", half)
+			require.Contains(t, s.objects, another, half)
+		}
+	}
 }
