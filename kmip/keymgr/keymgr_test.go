@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -227,14 +227,45 @@ func TestObjectTypes(t *testing.T) {
 	}
 }
 
-// TestXTS has keys made here that the server would not make.
+// TestXTS has keys made here that the server would not make: two halves, each of which is as secret as a key of its own.
 func TestXTS(t *testing.T) {
 	b := start(t, setting{keymgr: isolating()})
-	a, c := b.get(alice, b.create(alice, 512)), b.get(alice, b.create(alice, 512))
-	require.Len(t, a.Value, 64)
-	require.Equal(t, 512, a.BitLength)
-	require.NotEqual(t, hex.EncodeToString(a.Value), hex.EncodeToString(c.Value))
-	require.NotEqual(t, hex.EncodeToString(a.Value[:32]), hex.EncodeToString(a.Value[32:]))
+	for _, bits := range []int{384, 512} {
+		one, other := b.get(alice, b.create(alice, bits)), b.get(alice, b.create(alice, bits))
+		half := bits / 16
+		quarters := map[string]bool{string(make([]byte, half/2)): true} // of all keys, and zeros
+		for _, key := range []*protocol.Object{one, other} {
+			require.Len(t, key.Value, 2*half)
+			require.Equal(t, bits, key.BitLength)
+			for quarter := range slices.Chunk(key.Value, half/2) {
+				require.False(t, quarters[string(quarter)], "%d", bits)
+				quarters[string(quarter)] = true
+			}
+		}
+	}
+}
+
+// TestNotMadeHere has a server refuse to make keys that nobody makes in its place: for a reason that is not their length, and of
+// an algorithm that is not AES.
+func TestNotMadeHere(t *testing.T) {
+	for _, test := range []struct {
+		algorithm string
+		bits      int
+		reason    kmip.ResultReason
+		want      protocol.Kind
+	}{
+		{"AES", 384, kmip.PermissionDenied, protocol.Forbidden},
+		{"AES", 512, kmip.PermissionDenied, protocol.Forbidden},
+		{"AES", 256, kmip.CryptographicFailure, protocol.Internal},
+		{"HMAC-SHA384", 384, kmip.InvalidField, protocol.InvalidRequest},
+		{"HMAC-SHA512", 512, kmip.InvalidField, protocol.InvalidRequest},
+	} {
+		b := start(t, setting{keymgr: isolating()})
+		b.server.Inject(mock.Fault{Operation: kmip.OpCreate, Action: mock.Fail, Reason: test.reason, Count: 1000})
+		_, err := b.CreateKey(t.Context(), alice, &protocol.CreateKey{Algorithm: test.algorithm, Length: test.bits})
+		require.Equal(t, test.want, kind(err), "%v: %v", test, err)
+		require.Empty(t, b.server.Inventory(), "%v", test)
+	}
 }
 
 func TestBadRequests(t *testing.T) {

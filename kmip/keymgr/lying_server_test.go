@@ -393,3 +393,32 @@ func TestStrangersIdentifier(t *testing.T) {
 		})
 	}
 }
+
+// TestNamesakeDestroyed has two objects of one Name, as after a create that came through late. The older was destroyed since, and
+// its attributes are still shown: the other is the key.
+func TestNamesakeDestroyed(t *testing.T) {
+	for _, ids := range [][]string{{"1", "2"}, {"2", "1"}} {
+		m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			switch p := m.Items[0].Payload.(type) {
+			case *kmip.Locate:
+				return []kmip.ResponseItem{{Payload: &kmip.LocateResponse{UniqueIdentifiers: ids}}}
+			case *kmip.GetAttributes:
+				made := map[string]int64{"1": 1, "2": 2}[p.UniqueIdentifier]
+				if made == 0 {
+					break
+				}
+				items := shows(m, p.UniqueIdentifier, asked, "project-a")
+				shown := items[0].Payload.(*kmip.GetAttributesResponse)
+				state := map[int64]kmip.State{1: kmip.Destroyed, 2: kmip.Active}[made]
+				shown.Attributes = append(shown.Attributes, kmip.EnumAttribute(ttlv.TagState, state),
+					kmip.TimeAttribute(ttlv.TagInitialDate, time.Unix(made, 0)))
+				return items
+			}
+			return refuses(m, kmip.ItemNotFound)
+		})
+		o, err := m.GetKey(t.Context(), alice, &protocol.GetKey{KeyID: asked})
+		require.NoError(t, err)
+		require.EqualValues(t, 2, o.Created)
+		require.Equal(t, "active", o.State)
+	}
+}

@@ -3,6 +3,7 @@ package keymgr_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -338,6 +339,135 @@ func TestNamesNotShown(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestNameOfADestroyedObject has a server make an object, not say so and destroy it, and show it as destroyed from then on. A
+// key id of that would be one that no key is found by.
+func TestNameOfADestroyedObject(t *testing.T) {
+	s := &finding{shelf: newShelf()}
+	lost := false
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		items := s.serve(m)
+		if _, makes := m.Items[0].Payload.(*kmip.Create); makes && !lost {
+			lost = true
+			s.objects[s.ids[0]] = append(s.objects[s.ids[0]], kmip.EnumAttribute(ttlv.TagState, kmip.Destroyed))
+			return nil
+		}
+		return items
+	}, lasting(time.Minute))
+	made, err := m.CreateKey(t.Context(), alice, createAES(""))
+	require.NoError(t, err)
+	require.Len(t, s.ids, 2)
+	require.Equal(t, s.ids[1], made.KeyID)
+	_, err = m.GetKey(t.Context(), alice, &protocol.GetKey{KeyID: made.KeyID})
+	require.NoError(t, err)
+}
+
+// stubborn is a server that shows one object, destroys nothing, and answers like this who asks for its state alone. It gives no
+// answer to a message with an operation that it loses.
+func stubborn(state kmip.ResponseItem, loses func(kmip.Payload) bool) liar {
+	answer := each(func(p kmip.Payload) kmip.ResponseItem {
+		q, ok := p.(*kmip.GetAttributes)
+		switch {
+		case !ok:
+			return fails(kmip.PermissionDenied)
+		case q.Names[0].Tag == ttlv.TagState:
+			return state
+		}
+		return shows(&kmip.RequestMessage{Items: []kmip.RequestItem{{Payload: p}}}, asked, asked, "project-a")[0]
+	})
+	return func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		if slices.ContainsFunc(m.Items, func(i kmip.RequestItem) bool { return loses(i.Payload) }) {
+			return nil
+		}
+		return answer(m)
+	}
+}
+
+// inState is what a server shows of asked that is asked for its state: nothing where that is 0.
+func inState(s kmip.State) kmip.ResponseItem {
+	shown := &kmip.GetAttributesResponse{UniqueIdentifier: asked}
+	if s != 0 {
+		shown.Attributes = kmip.Attributes{kmip.EnumAttribute(ttlv.TagState, s)}
+	}
+	return kmip.ResponseItem{Payload: shown}
+}
+
+// firstDestroy is true for the first Destroy alone.
+func firstDestroy() func(kmip.Payload) bool {
+	seen := false
+	return func(p kmip.Payload) bool {
+		_, destroys := p.(*kmip.Destroy)
+		first := destroys && !seen
+		seen = seen || destroys
+		return first
+	}
+}
+
+// compromises reports whether a request marks an object as compromised.
+func compromises(p kmip.Payload) bool {
+	q, ok := p.(*kmip.Revoke)
+	return ok && q.Code == kmip.KeyCompromise
+}
+
+// TestRefusedDeleteInDoubt has one step of a delete get no answer, and the others be refused. Who is told of the refusal alone
+// takes the key for one that is still there.
+func TestRefusedDeleteInDoubt(t *testing.T) {
+	for name, test := range map[string]struct {
+		who   *protocol.Context
+		state kmip.State
+		loses func(kmip.Payload) bool
+	}{
+		"by force, then refused":            {service, kmip.Active, firstDestroy()},
+		"refused, then as compromised":      {alice, kmip.PreActive, compromises},
+		"both, of which the second is lost": {service, kmip.PreActive, compromises},
+	} {
+		m := lie(t, stubborn(inState(test.state), test.loses))
+		_, err := m.DeleteKey(t.Context(), test.who, &protocol.DeleteKey{KeyID: asked, Force: test.who == service})
+		require.Equal(t, protocol.Forbidden, kind(err), "%s: %v", name, err)
+		inDoubt(t, err, kmip.PermissionDenied, "the key "+asked+" may have been destroyed")
+	}
+}
+
+// TestStateAfterALostDelete has the answer to a Destroy get lost, another be refused, and the state not be shown: only that
+// there is no such object means that it was destroyed.
+func TestStateAfterALostDelete(t *testing.T) {
+	for _, reason := range []kmip.ResultReason{kmip.PermissionDenied, kmip.GeneralFailure, kmip.ItemNotFound, kmip.ObjectDestroyed} {
+		m := lie(t, stubborn(fails(reason), firstDestroy()))
+		_, err := m.DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: asked})
+		if reason == kmip.ItemNotFound || reason == kmip.ObjectDestroyed {
+			require.NoError(t, err, "%v", reason)
+			continue
+		}
+		inDoubt(t, err, kmip.PermissionDenied, "the key "+asked+" may have been destroyed")
+	}
+}
+
+// TestRefusedWhateverTheState has a server destroy nothing. A key that may be in use is not marked as compromised for that, which
+// nobody could take back; one that never was Active is.
+func TestRefusedWhateverTheState(t *testing.T) {
+	for name, test := range map[string]struct {
+		state       kmip.ResponseItem
+		compromised bool
+	}{
+		"not told":    {inState(0), false},
+		"refused":     {fails(kmip.PermissionDenied), false},
+		"no answer":   {kmip.ResponseItem{}, false},
+		"active":      {inState(kmip.Active), false},
+		"deactivated": {inState(kmip.Deactivated), false},
+		"pre-active":  {inState(kmip.PreActive), true},
+	} {
+		compromised := false
+		m := lie(t, stubborn(test.state, func(p kmip.Payload) bool {
+			compromised = compromised || compromises(p)
+			return false
+		}))
+		_, err := m.DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: asked})
+		require.Equal(t, test.compromised, compromised, name)
+		require.Equal(t, protocol.Forbidden, kind(err), "%s: %v", name, err)
+		require.Equal(t, kmip.PermissionDenied.String(), problem(t, err).Reason, "%s: %v", name, err)
+		require.False(t, problem(t, err).MaybeExecuted, "%s: %v", name, err)
 	}
 }
 
