@@ -324,11 +324,9 @@ func TestNamesNotShown(t *testing.T) {
 							b.server.Inject(mock.Fault{Operation: kmip.OpGetAttributes, Action: mock.Fail, Reason: reason, Count: count})
 							err := make(b)
 							left := b.server.Inventory()
-							if reason != kmip.ItemNotFound || count == 1 {
+							require.Len(t, left, map[string]int{"create": 1, "store": 1, "pair": 2}[verb])
+							if reason != kmip.ItemNotFound || count < 1000 {
 								require.NoError(t, err)
-							}
-							if err == nil {
-								require.Len(t, left, map[string]int{"create": 1, "store": 1, "pair": 2}[verb])
 								return
 							}
 							for _, o := range left {

@@ -1,7 +1,10 @@
 package keymgr_test
 
 import (
+	"net"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -183,4 +186,79 @@ func TestRevokedIsTold(t *testing.T) {
 		require.Equal(t, "Deactivated", b.server.Inventory()[0].State, name)
 		require.ErrorContains(t, err, "revoked", name)
 	}
+}
+
+// TestListOfOneHost has a host go away that has said which objects there are, and not shown them. The other's are not taken for
+// the rest of the list, nor is the list told to be empty.
+func TestListOfOneHost(t *testing.T) {
+	a, b := apart(t, mock.Config{})
+	a.create(alice, 256)
+	b.create(alice, 256)
+	a.server.Inject(closes(kmip.OpLocate))
+	m := over(t, a, time.Second, through(t, a.server.Addr(), "pc"), b.server.Addr())
+	list, err := m.ListKeys(t.Context(), alice, &protocol.ListKeys{MetadataOnly: true})
+	require.Nil(t, list)
+	require.Equal(t, protocol.Unavailable, kind(err), "%v", err)
+}
+
+// TestProvedByItsMaker has a host make an object, refuse to show its Name and go away. What another finds by the Name proves
+// nothing: the object is made there, and the first is told of.
+func TestProvedByItsMaker(t *testing.T) {
+	a, b := apart(t, mock.Config{})
+	a.server.Inject(closes(kmip.OpCreate), mock.Fault{Operation: kmip.OpGetAttributes, Action: mock.Fail, Reason: kmip.PermissionDenied})
+	var left []string
+	config := lasting(10 * time.Second)
+	config.LeftBehind = func(_, name string) { left = append(left, name) }
+	m := overWith(t, a, config, time.Second, through(t, a.server.Addr(), "pc"), b.server.Addr())
+	made, err := m.CreateKey(t.Context(), alice, createAES(""))
+	require.NoError(t, err)
+	require.Len(t, b.server.Inventory(), 1)
+	require.Equal(t, b.server.Inventory()[0].ID, made.KeyID)
+	require.Equal(t, a.server.Inventory()[0].Names, left)
+}
+
+// leaves is the address of a liar that hangs up behind each answer, and is away after so many.
+func leaves(t *testing.T, pki *mock.PKI, l liar, answers int) string {
+	t.Helper()
+	address := listen(t, pki, func(conn net.Conn) { l.answer(conn) })
+	return through(t, address, strings.Repeat("p", answers)+"c")
+}
+
+// TestNotKeptAndGone has a host make an object, not keep its record, and go away before it is destroyed. It is not destroyed
+// elsewhere: it stays behind, and is told of.
+func TestNotKeptAndGone(t *testing.T) {
+	pki, err := mock.NewPKI()
+	require.NoError(t, err)
+	first, second := newShelf(), newShelf()
+	first.keep = keepLast(0)
+	var elsewhere atomic.Int32
+	m := lieAt(t, pki, lasting(10*time.Second), leaves(t, pki, first.serve, 1), listen(t, pki, liar(func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		elsewhere.Add(1)
+		return second.serve(m)
+	}).converse))
+	_, err = m.CreateKey(t.Context(), alice, createAES(""))
+	require.ErrorContains(t, err, "stays behind under the Name "+first.objects[first.ids[0]].Names()[0])
+	require.True(t, problem(t, err).MaybeExecuted, "%v", err)
+	require.Zero(t, elsewhere.Load())
+}
+
+// TestLooksAtTheFinder has a host find two objects by a key id, and go away before it shows them. That another knows none of
+// these does not mean that there is no such key.
+func TestLooksAtTheFinder(t *testing.T) {
+	pki, err := mock.NewPKI()
+	require.NoError(t, err)
+	first := each(func(p kmip.Payload) kmip.ResponseItem {
+		if _, ok := p.(*kmip.Locate); ok {
+			return kmip.ResponseItem{Payload: &kmip.LocateResponse{UniqueIdentifiers: []string{"1", "2"}}}
+		}
+		return fails(kmip.ItemNotFound)
+	})
+	var elsewhere atomic.Int32
+	m := lieAt(t, pki, lasting(10*time.Second), leaves(t, pki, first, 2), listen(t, pki, each(func(p kmip.Payload) kmip.ResponseItem {
+		elsewhere.Add(1)
+		return fails(kmip.ItemNotFound)
+	}).converse))
+	_, err = m.GetKey(t.Context(), alice, &protocol.GetKey{KeyID: asked})
+	require.Equal(t, protocol.Unavailable, kind(err), "%v", err)
+	require.Zero(t, elsewhere.Load())
 }
