@@ -312,8 +312,8 @@ func TestSilentHost(t *testing.T) {
 	require.Len(t, a.server.Inventory(), 1)
 }
 
-// TestHostThatOnlyAccepts has a host not know a key, and another take connections and say nothing, for longer than the deadline.
-// Nobody is told that the key is not there, which would be the end of the volume.
+// TestHostThatOnlyAccepts has a host not know a key, and another take connections and say nothing, for longer than the
+// deadline. Nobody is told that the key is not there, which would be the end of the volume.
 func TestHostThatOnlyAccepts(t *testing.T) {
 	t.Parallel()
 	a, b := apart(t, mock.Config{})
@@ -321,7 +321,7 @@ func TestHostThatOnlyAccepts(t *testing.T) {
 	m := over(t, a, time.Minute, a.server.Addr(), through(t, b.server.Addr(), "h"))
 	_, err := m.ListKeys(t.Context(), alice, &protocol.ListKeys{}) // so that it is connected
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	_, err = m.GetKey(ctx, alice, &protocol.GetKey{KeyID: id})
 	require.Equal(t, protocol.Unavailable, kind(err), "%v", err)

@@ -245,8 +245,8 @@ func TestXTS(t *testing.T) {
 	}
 }
 
-// TestNotMadeHere has a server refuse to make keys that nobody makes in its place: for a reason that is not their length, and of
-// an algorithm that is not AES.
+// TestNotMadeHere has a server refuse to make keys that nobody makes in its place: for a reason that is not their length,
+// and of an algorithm that is not AES.
 func TestNotMadeHere(t *testing.T) {
 	for _, test := range []struct {
 		algorithm string

@@ -394,8 +394,8 @@ func TestStrangersIdentifier(t *testing.T) {
 	}
 }
 
-// TestNamesakeDestroyed has two objects of one Name, as after a create that came through late. The older was destroyed since, and
-// its attributes are still shown: the other is the key.
+// TestNamesakeDestroyed has two objects of one Name, as after a create that came through late. The older was destroyed
+// since, and its attributes are still shown: the other is the key.
 func TestNamesakeDestroyed(t *testing.T) {
 	for _, ids := range [][]string{{"1", "2"}, {"2", "1"}} {
 		m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {

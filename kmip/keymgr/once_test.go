@@ -340,8 +340,8 @@ func TestNamesNotShown(t *testing.T) {
 	}
 }
 
-// TestNameOfADestroyedObject has a server make an object, not say so and destroy it, and show it as destroyed from then on. A
-// key id of that would be one that no key is found by.
+// TestNameOfADestroyedObject has a server make an object, not say so and destroy it, and show it as destroyed from then on.
+// A key id of that would be one that no key is found by.
 func TestNameOfADestroyedObject(t *testing.T) {
 	s := &finding{shelf: newShelf()}
 	lost := false
@@ -362,8 +362,8 @@ func TestNameOfADestroyedObject(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// stubborn is a server that shows one object, destroys nothing, and answers like this who asks for its state alone. It gives no
-// answer to a message with an operation that it loses.
+// stubborn is a server that shows one object, destroys nothing, and answers like this who asks for its state alone. It
+// gives no answer to a message with an operation that it loses.
 func stubborn(state kmip.ResponseItem, loses func(kmip.Payload) bool) liar {
 	answer := each(func(p kmip.Payload) kmip.ResponseItem {
 		q, ok := p.(*kmip.GetAttributes)
@@ -409,8 +409,8 @@ func compromises(p kmip.Payload) bool {
 	return ok && q.Code == kmip.KeyCompromise
 }
 
-// TestRefusedDeleteInDoubt has one step of a delete get no answer, and the others be refused. Who is told of the refusal alone
-// takes the key for one that is still there.
+// TestRefusedDeleteInDoubt has one step of a delete get no answer, and the others be refused. Who is told of the refusal
+// alone takes the key for one that is still there.
 func TestRefusedDeleteInDoubt(t *testing.T) {
 	for name, test := range map[string]struct {
 		who   *protocol.Context
@@ -442,8 +442,8 @@ func TestStateAfterALostDelete(t *testing.T) {
 	}
 }
 
-// TestRefusedWhateverTheState has a server destroy nothing. A key that may be in use is not marked as compromised for that, which
-// nobody could take back; one that never was Active is.
+// TestRefusedWhateverTheState has a server destroy nothing. A key that may be in use is not marked as compromised for that,
+// which nobody could take back; one that never was Active is.
 func TestRefusedWhateverTheState(t *testing.T) {
 	for name, test := range map[string]struct {
 		state       kmip.ResponseItem

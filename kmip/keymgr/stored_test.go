@@ -149,7 +149,8 @@ func TestRecordNotKept(t *testing.T) {
 	}
 }
 
-// TestRecordNotNeeded is about a server that keeps no record, where nobody asks whose an object is. It is as good as any other.
+// TestRecordNotNeeded is about a server that keeps no record, where nobody asks whose an object is. It is as good as any
+// other.
 func TestRecordNotNeeded(t *testing.T) {
 	s := newShelf()
 	s.keep = keepLast(0)
@@ -162,8 +163,8 @@ func TestRecordNotNeeded(t *testing.T) {
 	require.Len(t, s.objects, 3)
 }
 
-// TestNamesStayTaken is about a server that keeps no record of several instances, and the Names of destroyed objects for ever.
-// What is made again must have another Name, or nothing could be made there.
+// TestNamesStayTaken is about a server that keeps no record of several instances, and the Names of destroyed objects for
+// ever. What is made again must have another Name, or nothing could be made there.
 func TestNamesStayTaken(t *testing.T) {
 	for name, makes := range map[string]func(*keymgr.Manager) error{
 		"create": func(m *keymgr.Manager) error {
