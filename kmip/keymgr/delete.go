@@ -74,8 +74,8 @@ func (m *Manager) destroy(ctx context.Context, id string) error {
 	if err == nil || isNotFound(err) || !isRefusal(err) || errors.Is(err, kmip.OperationNotSupported) || errors.Is(err, kmip.NotAuthorised) {
 		return err
 	}
-	known, unknown := m.known(ctx, id, ttlv.TagState, ttlv.TagInitialDate)
-	if unknown != nil || known.State() != kmip.PreActive { // so the refusal is not about its state, and to mark it as compromised would be for nothing
+	known, _ := m.known(ctx, id, ttlv.TagState, ttlv.TagInitialDate)
+	if known.State() != kmip.PreActive { // so, or for all we know, the refusal is not about that
 		return err
 	}
 	again := m.destroyBy(ctx, keyCompromise(id, known))
@@ -135,8 +135,6 @@ func (m *Manager) tryDestroy(ctx context.Context, revoke *kmip.Revoke) error {
 		return &uncertain{err, []string{stillThere}}
 	case err != nil:
 		return err
-	case errors.Is(then.Err, kmip.ErrNotRun):
-		return at.Err
 	case revoked.Err == nil && isRefusal(then.Err) && !isNotFound(then.Err):
 		return &revokedError{then.Err}
 	}
