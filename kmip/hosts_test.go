@@ -191,6 +191,45 @@ func TestReadOnlyNodes(t *testing.T) {
 		require.ErrorIs(t, err, PermissionDenied)
 		require.Empty(t, second.asked())
 	})
+	// One who has only read from a read-only node must still get its changes made elsewhere.
+	t.Run("after a read", func(t *testing.T) {
+		first, second := serve(t, nil, refuses(PermissionDenied)), serve(t, nil, ok)
+		c := client(t, nil, first, second)
+		_, err := Do(soon(t), c, get)
+		require.NoError(t, err)
+		_, err = Do(soon(t), c, createAES())
+		require.NoError(t, err)
+		require.Equal(t, []string{"Get 1.4", "Create 1.4"}, first.asked())
+		require.Equal(t, []string{"Create 1.4"}, second.asked())
+	})
+	// That the host before it took changes does not make a read-only node's refusal final.
+	t.Run("after a change elsewhere", func(t *testing.T) {
+		first, second, third := serve(t, nil, ok), serve(t, nil, refuses(PermissionDenied)), serve(t, nil, ok)
+		c := client(t, nil, first, second, third)
+		_, err := Do(soon(t), c, createAES())
+		require.NoError(t, err)
+		first.stop()
+		_, err = Do(soon(t), c, createAES())
+		require.NoError(t, err)
+		require.Len(t, second.asked(), 1)
+		require.Equal(t, third.address, c.Server())
+	})
+	// A batch is final at a host that refused a part of it for what was asked: another would refuse that too.
+	t.Run("for two reasons", func(t *testing.T) {
+		for _, other := range []ResultReason{IllegalOperation, ItemNotFound} {
+			first, second := serve(t, nil, otherwise(func(m *ResponseMessage) {
+				for i, reason := range []ResultReason{PermissionDenied, other} {
+					m.Items[i].Status, m.Items[i].Reason, m.Items[i].Payload = StatusFailed, reason, nil
+				}
+			})), serve(t, nil, ok)
+			b := Batch{Continue: true}
+			active, destroyed := Add(&b, &Activate{UniqueIdentifier: "8"}), Add(&b, &Destroy{UniqueIdentifier: "8"})
+			require.NoError(t, client(t, nil, first, second).Run(soon(t), &b))
+			require.ErrorIs(t, active.Err, PermissionDenied)
+			require.ErrorIs(t, destroyed.Err, other)
+			require.Empty(t, second.asked())
+		}
+	})
 	t.Run("in part", func(t *testing.T) {
 		first, second := serve(t, nil, otherwise(func(m *ResponseMessage) {
 			m.Items[1].Status, m.Items[1].Reason, m.Items[1].Payload = StatusFailed, PermissionDenied, nil
@@ -217,6 +256,137 @@ func TestReadOnlyNodes(t *testing.T) {
 		require.NoError(t, active.Err)
 		require.Empty(t, second.asked())
 	})
+}
+
+// Each host has its part of the time, or the last would have none: reads as many parts as hosts are left, and a change that was
+// sent half of it, but for the only host's.
+func TestShares(t *testing.T) {
+	read, change := new(Batch), new(Batch)
+	Add(read, get)
+	Add(change, createAES())
+	const none, third, half, whole = 0, time.Hour / 3, time.Hour / 2, time.Hour
+	for _, tt := range []struct {
+		name          string
+		batch         *Batch
+		hosts, left   int
+		share, dialed time.Duration
+	}{
+		{"a read", read, 3, 3, third, third},
+		{"a read at the last host", read, 3, 1, whole, none},
+		{"a read at the only host", read, 1, 1, whole, none},
+		{"a change", change, 3, 3, half, third},
+		{"a change at the last host", change, 3, 1, half, none},
+		{"a change at the only host", change, 1, 1, whole, none},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := NewClient(Config{Hosts: make([]string, tt.hosts)})
+			near := func(want time.Duration, deadline time.Time) {
+				require.InDelta(t, want.Minutes(), time.Until(deadline).Minutes(), 5)
+			}
+			tried := 0
+			try := func(ctx context.Context) (*ResponseMessage, error) {
+				tried++
+				deadline, bounded := ctx.Deadline()
+				require.True(t, bounded)
+				near(tt.share, deadline)
+				if tt.dialed == none {
+					require.Zero(t, c.hosts.connectBy)
+				} else {
+					near(tt.dialed, c.hosts.connectBy)
+				}
+				return nil, ctx.Err()
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), whole)
+			defer cancel()
+			c.hosts.connectBy = time.Now()
+			_, err := c.share(ctx, tt.batch, tt.left, try)
+			require.NoError(t, err)
+
+			c.hosts.connectBy = time.Now()
+			_, err = c.share(t.Context(), tt.batch, tt.left, func(ctx context.Context) (*ResponseMessage, error) {
+				tried++
+				_, bounded := ctx.Deadline()
+				require.False(t, bounded || !c.hosts.connectBy.IsZero(), "without a deadline there is nothing to share")
+				return nil, ctx.Err()
+			})
+			require.NoError(t, err)
+			require.Equal(t, 2, tried)
+		})
+	}
+}
+
+// Whether all the other hosts were asked decides whether an object is gone or only out of reach: none is forgotten.
+func TestElsewhere(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		hosts   string // after the first: up (u), down (d) or the one that knows (k)
+		missed  bool
+		at, ask int
+	}{
+		{"all up", "uu", false, 0, 2},
+		{"one down", "du", true, 0, 1},
+		{"the last down", "ud", true, 0, 1},
+		{"all down", "dd", true, 0, 0},
+		{"one knows", "uk", false, 2, 2},
+		{"one knows, behind one that is down", "dk", false, 2, 1},
+		{"no others", "", false, 0, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			servers := []*server{serve(t, nil, ok)}
+			for _, letter := range tt.hosts {
+				if letter == 'd' {
+					servers = append(servers, dead(t))
+				} else {
+					servers = append(servers, serve(t, nil, ok))
+				}
+			}
+			c := client(t, nil, servers...)
+			_, err := Do(soon(t), c, get)
+			require.NoError(t, err)
+			asked := 0
+			missed := c.Elsewhere(soon(t), func(ctx context.Context) bool {
+				asked++
+				_, err := Do(ctx, c, get)
+				require.NoError(t, err)
+				require.Equal(t, servers[c.hosts.current].address, c.Server())
+				return tt.hosts[c.hosts.current-1] == 'k'
+			})
+			require.Equal(t, tt.missed, missed)
+			require.Equal(t, tt.ask, asked)
+			require.Equal(t, servers[tt.at].address, c.Server())
+			_, err = Do(soon(t), c, get)
+			require.NoError(t, err)
+			require.Equal(t, servers[tt.at].address, c.Server())
+		})
+	}
+}
+
+// While the other hosts are asked, no answer of one is taken for another's, and then the client may go anywhere again. One
+// that is pinned to a host does not leave it.
+func TestElsewhereAsksEachAlone(t *testing.T) {
+	first, second, third := serve(t, nil, ok), serve(t, nil, hangUp), serve(t, nil, ok)
+	c := client(t, func(c *Config) { c.MaxRetries = 0 }, first, second, third)
+	_, err := Do(soon(t), c, get)
+	require.NoError(t, err)
+	var errs []error
+	require.False(t, c.Elsewhere(soon(t), func(ctx context.Context) bool {
+		_, err := Do(ctx, c, get)
+		errs = append(errs, err)
+		return false
+	}))
+	require.Len(t, errs, 2)
+	require.ErrorContains(t, errs[0], "no answer from "+second.address)
+	require.NoError(t, errs[1])
+	require.Len(t, third.asked(), 1)
+
+	first.stop()
+	_, err = Do(soon(t), c, get)
+	require.NoError(t, err, "it is not kept to one")
+	require.Equal(t, third.address, c.Server())
+	c.Pin(true)
+	require.True(t, c.Elsewhere(soon(t), func(context.Context) bool { t.Error("another was asked"); return true }))
+	require.Equal(t, third.address, c.Server())
+	require.True(t, c.Pin(false))
 }
 
 // A host that takes all the time it is given leaves enough for the next.
@@ -282,6 +452,31 @@ func TestFailBack(t *testing.T) {
 	}
 	require.Equal(t, 3, first.connections())
 	require.Equal(t, 1, second.connections())
+}
+
+// A client that has got back to a host by itself does not leave it for what a look found meanwhile, which may be worse.
+func TestLookComesTooLate(t *testing.T) {
+	for found, name := range []string{"the same host", "a worse one"} {
+		t.Run(name, func(t *testing.T) {
+			servers := []*server{serve(t, nil, ok), serve(t, nil, ok)}
+			c := client(t, nil, servers...)
+			_, err := Do(soon(t), c, get)
+			require.NoError(t, err)
+			conn, err := c.config.dial(soon(t), servers[found].address, time.Time{})
+			require.NoError(t, err)
+			before := c.conn
+			c.hosts.stop, c.hosts.dialing = func() {}, make(chan dialed, 1)
+			c.hosts.dialing <- dialed{host: found, conn: conn}
+			c.FailBack()
+			require.Nil(t, c.hosts.dialing)
+			_, err = Do(soon(t), c, get)
+			require.NoError(t, err)
+			require.Same(t, before, c.conn)
+			require.Len(t, servers[0].asked(), 2)
+			_, err = conn.NetConn().Write([]byte{0})
+			require.ErrorIs(t, err, net.ErrClosed, "the other connection is not left open")
+		})
+	}
 }
 
 // A look that is under way ends with the client, whatever the host does.

@@ -81,6 +81,23 @@ func TestForcedDeleteWithoutTheHolder(t *testing.T) {
 	require.Len(t, b.server.Inventory(), 1)
 }
 
+// TestForcedDeleteBesideTheHolder is the same with a third host, which is asked last and does not have the key either: that the
+// key's own was not asked must not be forgotten over it, or a key that is still there is reported as destroyed.
+func TestForcedDeleteBesideTheHolder(t *testing.T) {
+	pki, err := mock.NewPKI()
+	require.NoError(t, err)
+	another := func() *bench { return start(t, setting{mock: mock.Config{PKI: pki}, keymgr: isolating()}) }
+	first, holder, third := another(), another(), another()
+	id := holder.create(alice, 256)
+	first.server.Inject(mock.Fault{Operation: kmip.OpDestroy, Action: mock.DropResponse})
+	holder.server.Inject(gone)
+	m := over(t, first, time.Second, first.server.Addr(), holder.server.Addr(), third.server.Addr())
+	_, err = m.DeleteKey(t.Context(), service, &protocol.DeleteKey{KeyID: id, Force: true})
+	require.True(t, problem(t, err).MaybeExecuted, "%v", err)
+	require.Equal(t, protocol.Unavailable, kind(err))
+	require.Len(t, holder.server.Inventory(), 1)
+}
+
 // TestPairShownByItsMaker has a host lose the request to show a pair that it has just made.
 func TestPairShownByItsMaker(t *testing.T) {
 	lost := mock.Fault{Operation: kmip.OpGetAttributes, Action: mock.DropRequest}
