@@ -84,6 +84,27 @@ func TestBadResponses(t *testing.T) {
 	}
 }
 
+// What comes behind a bad response may be the answer to what was asked before: it is never taken for the next request's.
+func TestBadConnectionIsLeft(t *testing.T) {
+	for name, bad := range map[string]reply{
+		"of another kind": raw([]byte{0x42, 0, 0x78, 1, 0, 0, 0, 0}),
+		"malformed":       patched(39, 1),
+		"of too many":     otherwise(func(m *ResponseMessage) { m.Items = append(m.Items, m.Items[0]) }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, nil, bad, ok)
+			c := client(t, nil, s)
+			_, err := Do(soon(t), c, createAES())
+			var e *BadResponseError
+			require.ErrorAs(t, err, &e)
+			_, err = Do(soon(t), c, get)
+			require.NoError(t, err)
+			require.Equal(t, []string{"Create 1.4", "Get 1.4"}, s.asked())
+			require.Equal(t, 2, s.connections())
+		})
+	}
+}
+
 func TestAnswerAboutAnotherObject(t *testing.T) {
 	for name, id := range map[string]string{"another": "9", "none": ""} {
 		t.Run(name, func(t *testing.T) {
@@ -255,6 +276,47 @@ func TestFailoverForgetsTheVersion(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, V1_1, c.Version())
 	require.Equal(t, []string{"Get 1.4", "DiscoverVersions 1.1", "Get 1.1"}, second.asked())
+
+	third := serve(t, nil, ok)
+	c = client(t, nil, second, third)
+	_, err = Do(soon(t), c, get)
+	require.NoError(t, err)
+	require.Equal(t, V1_1, c.Version())
+	second.stop()
+	_, err = Do(soon(t), c, get)
+	require.NoError(t, err)
+	require.Equal(t, []string{"Get 1.4"}, third.asked(), "nor is it kept to the old host's version")
+}
+
+// unbatched is a server that refuses batches for a reason.
+func unbatched(reason ResultReason) reply {
+	return func(conn *tls.Conn, r *RequestMessage) bool {
+		if len(r.Items) > 1 {
+			return send(conn, encoded(refused(r.Header.Version, reason)))
+		}
+		return ok(conn, r)
+	}
+}
+
+// That one host takes no batches does not make everything slower at the next.
+func TestFailoverForgetsSingle(t *testing.T) {
+	first, second := serve(t, nil, unbatched(FeatureNotSupported)), serve(t, nil, ok)
+	c := client(t, nil, first, second)
+	for range 2 {
+		var b Batch
+		Add(&b, get)
+		Add(&b, get)
+		require.NoError(t, c.Run(soon(t), &b))
+	}
+	require.Equal(t, []string{"Get Get 1.4", "Get 1.4", "Get 1.4", "Get 1.4", "Get 1.4"}, first.asked(), "it learns")
+	first.stop()
+	_, err := Do(soon(t), c, get)
+	require.NoError(t, err)
+	var b Batch
+	Add(&b, get)
+	Add(&b, get)
+	require.NoError(t, c.Run(soon(t), &b))
+	require.Equal(t, []string{"Get 1.4", "Get Get 1.4"}, second.asked())
 }
 
 // A connection that the server left while it was idle is noticed before anything is written to it.
@@ -424,14 +486,6 @@ func TestBatch(t *testing.T) {
 			m.Items[at].Status, m.Items[at].Reason, m.Items[at].Payload = StatusFailed, PermissionDenied, nil
 		})
 	}
-	unbatched := func(reason ResultReason) reply {
-		return func(conn *tls.Conn, r *RequestMessage) bool {
-			if len(r.Items) > 1 {
-				return send(conn, encoded(refused(r.Header.Version, reason)))
-			}
-			return ok(conn, r)
-		}
-	}
 	whole, singly := "Create Activate GetAttributes 1.4", []string{"Create 1.4", "Activate 1.4", "GetAttributes 1.4"}
 	for _, tt := range []struct {
 		name   string
@@ -464,6 +518,63 @@ func TestBatch(t *testing.T) {
 				require.Equal(t, "made", attributes.Response.UniqueIdentifier)
 			}
 		})
+	}
+}
+
+// oneByOne has a server refuse a batch and then do as the script says.
+func oneByOne(script ...reply) []reply {
+	return append([]reply{unbatched(FeatureNotSupported)}, script...)
+}
+
+// What goes on singly stays with the host that made the object: at another its identifier may be somebody else's object.
+func TestSinglyAtOneHost(t *testing.T) {
+	first, second := serve(t, nil, oneByOne(ok, hangUp)...), serve(t, nil, ok)
+	c := client(t, nil, first, second)
+	var b Batch
+	made, attributes := Add(&b, createAES()), Add(&b, new(GetAttributes))
+	err := c.Run(soon(t), &b)
+	require.ErrorContains(t, err, "no answer from "+first.address)
+	require.False(t, maybeExecuted(err), "the Create has its answer")
+	require.NoError(t, made.Err)
+	require.ErrorIs(t, attributes.Err, ErrNotRun)
+	require.Empty(t, second.asked())
+	_, err = Do(soon(t), c, get)
+	require.NoError(t, err, "what comes then may go elsewhere")
+	require.Equal(t, []string{"Get 1.4"}, second.asked())
+}
+
+// A change that was lost when it went singly may have been made, and that is said.
+func TestSinglyLost(t *testing.T) {
+	var b Batch
+	made, active := Add(&b, createAES()), Add(&b, new(Activate))
+	err := client(t, nil, serve(t, nil, oneByOne(ok, hangUp)...)).Run(soon(t), &b)
+	require.True(t, maybeExecuted(err), "%v", err)
+	require.NoError(t, made.Err)
+	require.ErrorIs(t, active.Err, ErrNotRun)
+}
+
+// A server that refuses single messages as well is not one that takes those alone, and its reason is told.
+func TestSinglyRefused(t *testing.T) {
+	no := func(conn *tls.Conn, r *RequestMessage) bool {
+		return send(conn, encoded(refused(r.Header.Version, FeatureNotSupported)))
+	}
+	for _, goOn := range []bool{false, true} {
+		s := serve(t, nil, no, no, no, ok)
+		c := client(t, nil, s)
+		asked := []string{"Get Get 1.4", "Get 1.4"}
+		b := Batch{Continue: goOn}
+		first, second := Add(&b, get), Add(&b, get)
+		require.NoError(t, c.Run(soon(t), &b))
+		require.ErrorIs(t, first.Err, FeatureNotSupported)
+		if goOn {
+			asked = append(asked, "Get 1.4")
+			require.ErrorIs(t, second.Err, FeatureNotSupported)
+		} else {
+			require.ErrorIs(t, second.Err, ErrNotRun)
+		}
+		require.Equal(t, asked, s.asked())
+		_ = c.Run(soon(t), &b)
+		require.Equal(t, "Get Get 1.4", s.asked()[len(asked)], "the next batch is one again")
 	}
 }
 
@@ -523,6 +634,64 @@ func TestPlaceholderIsVerified(t *testing.T) {
 			require.ErrorContains(t, got.Err, "is about another object")
 		})
 	}
+}
+
+// Where neither the request nor the answer says which object, the answer's may be anybody's.
+func TestNobodysObject(t *testing.T) {
+	var b Batch
+	Add(&b, new(Locate))
+	got := Add(&b, new(Get))
+	s := serve(t, nil, otherwise(func(m *ResponseMessage) {
+		m.Items[0].Payload.(*LocateResponse).UniqueIdentifiers = nil
+		m.Items[1].Payload.(*GetResponse).UniqueIdentifier = ""
+	}))
+	require.NoError(t, client(t, nil, s).Run(soon(t), &b))
+	require.Nil(t, got.Response)
+	require.ErrorContains(t, got.Err, "is about another object")
+}
+
+// An answer that cannot be used leaves a change in doubt, which whoever asked for it must know; a read changes nothing. Half a
+// pair is no object that anybody could go on with.
+func TestUnusableAnswers(t *testing.T) {
+	pair := func(private, public string) reply {
+		return otherwise(func(m *ResponseMessage) {
+			*m.Items[0].Payload.(*CreateKeyPairResponse) = CreateKeyPairResponse{private, public}
+		})
+	}
+	another := otherwise(func(m *ResponseMessage) { *m.Items[0].Payload.(about).uniqueIdentifier() = "9" })
+	for _, tt := range []struct {
+		name  string
+		do    func(context.Context, *Client) error
+		reply reply
+		err   string
+		maybe bool
+	}{
+		{"a pair", doing(new(CreateKeyPair)), pair("a", "b"), "", false},
+		{"a private key alone", doing(new(CreateKeyPair)), pair("a", ""), "CreateKeyPair gave no identifier", true},
+		{"a public key alone", doing(new(CreateKeyPair)), pair("", "b"), "CreateKeyPair gave no identifier", true},
+		{"another activated", doing(&Activate{UniqueIdentifier: "8"}), another, `the answer to Activate of "8" is about another object`, true},
+		{"another read", doing(get), another, `the answer to Get of "8" is about another object`, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := serve(t, nil, tt.reply)
+			err := tt.do(soon(t), client(t, nil, s))
+			require.Len(t, s.asked(), 1)
+			if tt.err == "" {
+				require.NoError(t, err)
+				return
+			}
+			var bad *BadResponseError
+			require.ErrorAs(t, err, &bad)
+			require.ErrorContains(t, err, tt.err)
+			require.Equal(t, tt.maybe, bad.MaybeExecuted)
+			require.Equal(t, s.address, bad.Server)
+		})
+	}
+}
+
+// doing is one operation, whatever its answer.
+func doing[R any](r Request[R]) func(context.Context, *Client) error {
+	return func(ctx context.Context, c *Client) error { _, err := Do(ctx, c, r); return err }
 }
 
 // The instances of an attribute are numbered in what makes an object, and nowhere else.
