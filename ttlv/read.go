@@ -206,7 +206,8 @@ func (c *Coder) before(tag Tag) bool {
 func (c *Coder) whole(tag Tag, typ Type) ([]byte, bool) {
 	v, ok := c.read(tag, typ)
 	if ok && typ == TypeStructure {
-		c.stop(checkAll(v, c.pos-len(v), c.depth+1))
+		at := c.pos - len(v) - headerSize
+		c.stop(checkAll(c.buf[at:c.pos], at, c.depth))
 	}
 	return v, ok
 }
