@@ -1,7 +1,9 @@
 package ttlv_test
 
 import (
+	"bytes"
 	"encoding/binary"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -98,6 +100,87 @@ func requireResult(t *testing.T, err error, want string) {
 		require.NoError(t, err)
 	} else {
 		require.EqualError(t, err, want)
+	}
+}
+
+// What is malformed is found wherever it stands, read or skipped: or else a server's nonsense would be taken for a key.
+func TestReadingFindsWhatIsMalformed(t *testing.T) {
+	const padding = "padding that is not zero"
+	nothing := func(*ttlv.Coder) {}
+	for _, tt := range []struct {
+		name, hex string
+		field     func(*ttlv.Coder)
+		err       string
+	}{
+		{"text", "420020 07 00000001 4100000000000001", func(c *ttlv.Coder) { c.Text(tag, new(string)) }, padding},
+		{"text not copied", "420020 07 00000007 4142434445464701", func(c *ttlv.Coder) { c.TextBytes(tag, new([]byte)) }, padding},
+		{"bytes", "420020 08 00000003 0102030100000000", func(c *ttlv.Coder) { c.Bytes(tag, new([]byte)) }, padding},
+		{"more bytes", "420020 08 00000009 010203040506070809000000000000FF", func(c *ttlv.Coder) { c.Bytes(tag, new([]byte)) }, padding},
+		{"Integer", "420020 02 00000004 0000000800000001", func(c *ttlv.Coder) { c.Int(tag, new(int32)) }, padding},
+		{"short Integer", "420020 02 00000003 0000000000000000", func(c *ttlv.Coder) { c.Int(tag, new(int32)) }, "Integer of 3 bytes, not 4"},
+		{"Boolean", "420020 06 00000008 0000000000000002", func(c *ttlv.Coder) { c.Bool(tag, new(bool)) }, "Boolean that is neither 0 nor 1"},
+	} {
+		item := unhex(t, tt.hex)
+		inside := write(func(c *ttlv.Coder) { c.Value(other, &ttlv.Value{Type: ttlv.TypeStructure, Data: item}) })
+		for _, place := range []struct {
+			name   string
+			items  []byte
+			fields func(*ttlv.Coder)
+			offset int
+		}{
+			{"read", item, tt.field, 0},
+			{"read as a value", item, func(c *ttlv.Coder) { c.Value(tag, new(ttlv.Value)) }, 0},
+			{"read behind something unknown", append(ints(unknown, 0), item...), tt.field, 16},
+			{"skipped", item, nothing, 0},
+			{"read in a structure", inside, func(c *ttlv.Coder) { c.Struct(other, tt.field) }, 8},
+			{"skipped in a structure", inside, func(c *ttlv.Coder) { c.Struct(other, nothing) }, 8},
+			{"in a structure read as a value", inside, func(c *ttlv.Coder) { c.Value(other, new(ttlv.Value)) }, 8},
+			{"in a structure that is skipped", inside, nothing, 8},
+		} {
+			t.Run(tt.name+" "+place.name, func(t *testing.T) {
+				want := fmt.Sprintf("ttlv: Compromise Date at offset %d: %s", place.offset, tt.err)
+				require.EqualError(t, read(place.items, place.fields), want)
+			})
+		}
+	}
+}
+
+// Structures nest no deeper than MaxDepth, walked or skipped, so that no message uses up the stack. How many stand side by
+// side does not matter.
+func TestReadingDepth(t *testing.T) {
+	var walked func(n int, then func(*ttlv.Coder)) func(*ttlv.Coder)
+	walked = func(n int, then func(*ttlv.Coder)) func(*ttlv.Coder) {
+		if n == 0 {
+			return then
+		}
+		return func(c *ttlv.Coder) { c.Struct(tag, walked(n-1, then)) }
+	}
+	nothing := func(*ttlv.Coder) {}
+	value := func(c *ttlv.Coder) { c.Value(tag, new(ttlv.Value)) }
+	for _, before := range [][]byte{nil, ints(unknown, 0)} {
+		read := func(n int, fields func(*ttlv.Coder)) error {
+			return read(append(before[:len(before):len(before)], nested(n)...), fields)
+		}
+		for name, fields := range map[string]func(n int) func(*ttlv.Coder){
+			"walked":             func(n int) func(*ttlv.Coder) { return walked(n, nothing) },
+			"skipped":            func(int) func(*ttlv.Coder) { return nothing },
+			"skipped halfway":    func(int) func(*ttlv.Coder) { return walked(ttlv.MaxDepth/2, nothing) },
+			"skipped at the end": func(int) func(*ttlv.Coder) { return walked(ttlv.MaxDepth, nothing) },
+			"a value":            func(int) func(*ttlv.Coder) { return value },
+			"a value halfway":    func(int) func(*ttlv.Coder) { return walked(ttlv.MaxDepth/2, value) },
+		} {
+			require.NoError(t, read(ttlv.MaxDepth, fields(ttlv.MaxDepth)), name)
+			want := fmt.Sprintf("ttlv: Compromise Date at offset %d: structures nested deeper than 24", len(before)+8*ttlv.MaxDepth)
+			require.EqualError(t, read(ttlv.MaxDepth+1, fields(ttlv.MaxDepth+1)), want, name)
+		}
+	}
+	for _, before := range [][]byte{nil, ints(unknown, 0)} {
+		items := append(before[:len(before):len(before)], bytes.Repeat(nested(2), 2*ttlv.MaxDepth)...)
+		require.NoError(t, read(items, func(c *ttlv.Coder) {
+			for range 2 * ttlv.MaxDepth {
+				walked(2, nothing)(c)
+			}
+		}))
 	}
 }
 

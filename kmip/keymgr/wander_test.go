@@ -81,8 +81,8 @@ func TestForcedDeleteWithoutTheHolder(t *testing.T) {
 	require.Len(t, b.server.Inventory(), 1)
 }
 
-// TestForcedDeleteBesideTheHolder is the same with a third host, which is asked last and does not have the key either: that the
-// key's own was not asked must not be forgotten over it, or a key that is still there is reported as destroyed.
+// TestForcedDeleteBesideTheHolder is the same with a third host, which is asked last and does not have the key either: that
+// the key's own was not asked must not be forgotten over it, or a key that is still there is reported as destroyed.
 func TestForcedDeleteBesideTheHolder(t *testing.T) {
 	pki, err := mock.NewPKI()
 	require.NoError(t, err)
