@@ -213,6 +213,7 @@ func TestLoginAnswers(t *testing.T) {
 		"401":                   {401, "", "", IdentityRefused},
 		"403":                   {403, "", "", IdentityRefused},
 		"404":                   {404, "", "", IdentityRefused},
+		"408":                   {408, "", "", Unavailable},
 		"429":                   {429, "", "", Unavailable},
 		"300":                   {300, "", "", Unavailable},
 		"501":                   {501, "", "", Unavailable},

@@ -115,19 +115,26 @@ func TestWhomToBlame(t *testing.T) {
 	}
 }
 
-// TestOwnTokenLost: the server's user, project or token is gone, and Keystone says so in either of its two ways.
+// TestOwnTokenLost: the server's user, project or token is gone, and Keystone says so in one of its ways, about a subject and
+// then about our token itself.
 func TestOwnTokenLost(t *testing.T) {
-	for name, status := range map[string]int{"401": 401, "404": 404} {
+	for name, row := range map[string]struct{ subject, itself int }{
+		"401": {401, 401}, "404 and 401": {404, 401}, "404 and 403": {404, 403}, "404": {404, 404},
+	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFake(t)
 			f.know("alice", tokenJSON("alice", time.Now().Add(time.Hour), scoped))
 			var lost string
-			f.onAsk = func(w http.ResponseWriter, r *http.Request, _ string) bool {
-				dead := r.Header.Get("X-Auth-Token") == lost
-				if dead {
-					fail(w, status)
+			refuse := func(w http.ResponseWriter, r *http.Request, subject string) bool {
+				if subject == r.Header.Get("X-Auth-Token") {
+					fail(w, row.itself)
+				} else {
+					fail(w, row.subject)
 				}
-				return dead
+				return true
+			}
+			f.onAsk = func(w http.ResponseWriter, r *http.Request, subject string) bool {
+				return r.Header.Get("X-Auth-Token") == lost && refuse(w, r, subject)
 			}
 			c := f.client(t)
 			own, err := c.Authenticate(t.Context())
@@ -137,10 +144,41 @@ func TestOwnTokenLost(t *testing.T) {
 			_, err = c.Validate(t.Context(), bytesOf("alice"), nil)
 			require.NoError(t, err, "with a new token of our own")
 
-			f.onAsk = func(w http.ResponseWriter, _ *http.Request, _ string) bool { fail(w, status); return true }
+			f.onAsk = refuse
 			f.onLogin = func(w http.ResponseWriter, _ *http.Request) bool { fail(w, 401); return true }
 			_, err = c.Validate(t.Context(), bytesOf("bob"), nil)
 			requireFailure(t, IdentityRefused, err)
+		})
+	}
+}
+
+// TestLostTokenIsNotGivenOut: Keystone refuses our token and then goes away. A token known to be no good is not used again.
+func TestLostTokenIsNotGivenOut(t *testing.T) {
+	for name, login := range map[string]func(http.ResponseWriter){
+		"hangs up": func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+		"refuses":  func(w http.ResponseWriter) { fail(w, 401) },
+		"broken":   func(w http.ResponseWriter) { fail(w, 501) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t)
+			c := f.client(t, func(c *Config) { c.Retries = 0 })
+			own, err := c.Authenticate(t.Context())
+			require.NoError(t, err)
+			require.NotNil(t, own)
+			f.onAsk = func(w http.ResponseWriter, _ *http.Request, _ string) bool { fail(w, 401); return true }
+			f.onLogin = func(w http.ResponseWriter, _ *http.Request) bool { login(w); return true }
+			_, err = c.Validate(t.Context(), bytesOf("alice"), nil)
+			require.Error(t, err)
+			_, asked := f.counts()
+			require.Equal(t, 1, asked)
+
+			own, err = c.Authenticate(t.Context())
+			require.Error(t, err)
+			require.Nil(t, own)
+			_, err = c.Validate(t.Context(), bytesOf("alice"), nil)
+			require.Error(t, err)
+			_, asked = f.counts()
+			require.Equal(t, 1, asked, "nothing is asked with it")
 		})
 	}
 }
