@@ -11,8 +11,6 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
-	"runtime"
-	"syscall"
 	"testing"
 	"time"
 
@@ -128,25 +126,8 @@ func TestUnreadableKeyFile(t *testing.T) {
 	require.NoError(t, files.CheckKeyFile(config))
 	require.NoError(t, os.Chmod(p.path("client-key.pem"), 0))
 	var err error
-	asNobody(func() { err = files.CheckKeyFile(config) })
+	novaconf.AsNobody(func() { err = files.CheckKeyFile(config) })
 	require.ErrorContains(t, err, "permission denied")
-}
-
-// asNobody does something without root's right to read everything.
-func asNobody(do func()) {
-	if os.Geteuid() != 0 {
-		do()
-		return
-	}
-	const nobody = 65534
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // and the thread ends with the goroutine
-		_, _, _ = syscall.RawSyscall(syscall.SYS_SETFSUID, nobody, 0, 0)
-		do()
-	}()
-	<-done
 }
 
 // TestIdentityRefused has an error for every file that cannot serve, which names the option's place and what to do.
@@ -159,6 +140,12 @@ func TestIdentityRefused(t *testing.T) {
 	}{
 		{"no key", func(t *testing.T, p *pemFiles) { require.NoError(t, os.Remove(p.path("client-key.pem"))) }, "keyfile", "no such file"},
 		{"a key for everybody", func(t *testing.T, p *pemFiles) { require.NoError(t, os.Chmod(p.path("client-key.pem"), 0o644)) }, "keyfile", "chmod o="},
+		{"a key that others may write", func(t *testing.T, p *pemFiles) {
+			require.NoError(t, os.Chmod(p.path("client-key.pem"), 0o602))
+		}, "keyfile", "has mode 0602, so that others can use the key: chmod o="},
+		{"a key that others may execute", func(t *testing.T, p *pemFiles) {
+			require.NoError(t, os.Chmod(p.path("client-key.pem"), 0o601))
+		}, "keyfile", "has mode 0601"},
 		{"a directory", func(t *testing.T, p *pemFiles) {
 			require.NoError(t, os.Remove(p.path("client-key.pem")))
 			require.NoError(t, os.Mkdir(p.path("client-key.pem"), 0o700))

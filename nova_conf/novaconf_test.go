@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -227,14 +228,32 @@ func TestSpecialFiles(t *testing.T) {
 	require.EqualError(t, err, pipe+": cannot be read: it is a pipe")
 }
 
+// A file that cannot be read is an error and not an empty one, whoever runs this.
 func TestUnreadable(t *testing.T) {
-	if os.Getuid() == 0 {
-		t.Skip("root reads everything")
-	}
 	path := filepath.Join(t.TempDir(), "nova.conf")
 	require.NoError(t, os.WriteFile(path, nil, 0))
-	_, err := Load([]Source{{Path: path}}, nil)
+	var err error
+	AsNobody(func() { _, err = Load([]Source{{Path: path}}, nil) })
 	require.EqualError(t, err, path+": cannot be read: permission denied")
+	_, err = Load([]Source{{Path: path + "/nova.conf"}}, nil)
+	require.EqualError(t, err, path+"/nova.conf: cannot be read: not a directory")
+}
+
+// AsNobody does something without root's right to read everything.
+func AsNobody(do func()) {
+	if os.Geteuid() != 0 {
+		do()
+		return
+	}
+	const nobody = 65534
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and the thread ends with the goroutine
+		_, _, _ = syscall.RawSyscall(syscall.SYS_SETFSUID, nobody, 0, 0)
+		do()
+	}()
+	<-done
 }
 
 func TestDirectoryPattern(t *testing.T) {
