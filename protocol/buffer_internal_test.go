@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"kmip-keymgr/internal/secret"
 )
 
 func TestTextIsJSON(t *testing.T) {
@@ -57,4 +59,39 @@ func TestRequestsLeaveNothingBehind(t *testing.T) {
 	r.wipe()
 	require.Equal(t, make([]byte, len(text)), text)
 	require.Equal(t, make([]byte, len(all)), all)
+}
+
+// A value that is there twice is overwritten when it gives way: nobody else would. One that gives way to nothing, since the
+// other is refused, stays where it is overwritten in the end.
+func TestValuesThereTwiceLeaveNothingBehind(t *testing.T) {
+	var value secret.Bytes
+	read := func(text string) error {
+		d := decoder{text: []byte(text)}
+		d.hex(&value)
+		return d.typeErr
+	}
+	require.NoError(t, read(`"c0ffee"`))
+	first := value
+	require.Error(t, read(`"c0ffe"`))
+	require.Error(t, read(`"c0ffxx"`))
+	require.Error(t, read(`7`))
+	require.NoError(t, read(`null`))
+	require.Equal(t, []byte{0xc0, 0xff, 0xee}, []byte(value))
+	require.NoError(t, read(`"aabb"`))
+	require.Equal(t, make([]byte, 3), []byte(first))
+	require.Equal(t, []byte{0xaa, 0xbb}, []byte(value))
+}
+
+func TestObjectsThereTwiceLeaveNothingBehind(t *testing.T) {
+	var args StoreKey
+	require.NoError(t, decodeArgs([]byte(`{"object":{"type":"opaque","value":"c0ffee"}}`), &args))
+	first := args.Object.Value
+	require.Error(t, decodeArgs([]byte(`{"object":7}`), &args))
+	require.Equal(t, []byte{0xc0, 0xff, 0xee}, []byte(args.Object.Value))
+	require.NoError(t, decodeArgs([]byte(`{"object":{"type":"opaque","value":"aabb"}}`), &args))
+	require.Equal(t, make([]byte, 3), []byte(first))
+	second := args.Object.Value
+	require.Equal(t, []byte{0xaa, 0xbb}, []byte(second))
+	wipe(&args)
+	require.Equal(t, make([]byte, 2), []byte(second))
 }

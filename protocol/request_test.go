@@ -93,6 +93,19 @@ func TestContext(t *testing.T) {
 		{"empty project and a tenant", `{"tenant":"p","project":"","project_id":""}`, &protocol.Context{ProjectID: "p"}},
 		{"oldest names", `{"tenant":"p"}`, &protocol.Context{ProjectID: "p"}},
 		{"both names", `{"user":"old","user_id":"u","tenant":"older","project":"p"}`, &protocol.Context{UserID: "u", ProjectID: "p"}},
+		// A caller must act for the project that it names by the new name, wherever that stands, and never for the old one's.
+		{
+			"both names of each, the new ones first", `{"user_id":"u","project_id":"p","domain_id":"d","user_domain_id":"ud","project_domain_id":"pd",
+				"user":"old","project":"old","tenant":"older","domain":"old","user_domain":"old","project_domain":"old"}`,
+			&protocol.Context{UserID: "u", ProjectID: "p", DomainID: "d", UserDomainID: "ud", ProjectDomainID: "pd"},
+		},
+		{
+			"both names of each, the old ones first", `{"user":"old","project":"old","tenant":"older","domain":"old","user_domain":"old",
+				"project_domain":"old","user_id":"u","project_id":"p","domain_id":"d","user_domain_id":"ud","project_domain_id":"pd"}`,
+			&protocol.Context{UserID: "u", ProjectID: "p", DomainID: "d", UserDomainID: "ud", ProjectDomainID: "pd"},
+		},
+		{"empty new names", `{"user":"u","user_id":"","tenant":"p","project":null,"domain":"d","domain_id":""}`, &protocol.Context{UserID: "u", ProjectID: "p", DomainID: "d"}},
+		{"empty old name", `{"project_id":"p","project":"","tenant":""}`, &protocol.Context{ProjectID: "p"}},
 		{"roles", `{"roles":["a",null,"b"],"roles":["c",null,""]}`, &protocol.Context{Roles: []string{"c"}}},
 		{"null new name", `{"user":"u","user_id":null}`, &protocol.Context{UserID: "u"}},
 		{

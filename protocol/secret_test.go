@@ -3,6 +3,7 @@ package protocol_test
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -158,4 +159,43 @@ func TestQuotedSecrets(t *testing.T) {
 	out.Reset()
 	protocol.Serve(t.Context(), strings.NewReader(`{"version":1,"op":"store_key","args":{"object":{"type":"passphrase","value":"6e6f"}}}`), &out, q)
 	require.Contains(t, out.String(), "the server says: no")
+}
+
+// TestShortSecrets: a password of four characters is kept out of errors too. What is shorter could be in any text.
+func TestShortSecrets(t *testing.T) {
+	const request = `{"version":1,"op":"store_key","context":{"auth_token":%q,"service_token":%q,"castellan":{"token":%q,"password":%q}},` +
+		`"args":{"object":{"type":"passphrase","value":%q}}}`
+	for at, field := range []string{"auth_token", "service_token", "castellan's token", "castellan's password", "value", "value's digits"} {
+		for quoted, hidden := range map[string]bool{"abc": false, "abcd": true, "abcde": true, "abcdef": true} {
+			secrets := []any{"", "", "", "", ""}
+			switch {
+			case at < 4:
+				secrets[at] = quoted
+			case field == "value":
+				secrets[at] = hex.EncodeToString([]byte(quoted))
+			case len(quoted)%2 == 0:
+				secrets[4] = quoted
+			default:
+				continue // half a byte
+			}
+			var out bytes.Buffer
+			q := &quoting{words: quoted + "!"}
+			require.Equal(t, protocol.Failed, protocol.Serve(t.Context(), strings.NewReader(fmt.Sprintf(request, secrets...)), &out, q))
+			if hidden {
+				require.Contains(t, out.String(), "the server says: ***!", field)
+			} else {
+				require.Contains(t, out.String(), "the server says: abc!", field)
+			}
+		}
+	}
+}
+
+// TestClearedContext: a caller who is done with somebody leaves none of what proves that it is them.
+func TestClearedContext(t *testing.T) {
+	secrets := []secret.Bytes{secret.Bytes("token"), secret.Bytes("service"), secret.Bytes(`{"password":"p"}`)}
+	who := protocol.Context{AuthToken: secrets[0], ServiceToken: secrets[1], Castellan: secrets[2]}
+	who.Clear()
+	for _, s := range secrets {
+		requireCleared(t, s, len(s))
+	}
 }
