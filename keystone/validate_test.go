@@ -115,8 +115,8 @@ func TestWhomToBlame(t *testing.T) {
 	}
 }
 
-// TestOwnTokenLost: the server's user, project or token is gone, and Keystone says so in one of its ways, about a subject and
-// then about our token itself.
+// TestOwnTokenLost: the server's user, project or token is gone, and Keystone says so in one of its ways, about a subject
+// and then about our token itself.
 func TestOwnTokenLost(t *testing.T) {
 	for name, row := range map[string]struct{ subject, itself int }{
 		"401": {401, 401}, "404 and 401": {404, 401}, "404 and 403": {404, 403}, "404": {404, 404},

@@ -650,8 +650,8 @@ func TestNobodysObject(t *testing.T) {
 	require.ErrorContains(t, got.Err, "is about another object")
 }
 
-// An answer that cannot be used leaves a change in doubt, which whoever asked for it must know; a read changes nothing. Half
-// a pair is of no use.
+// An answer that cannot be used leaves a change in doubt, which whoever asked for it must know; a read changes nothing.
+// Half a pair is of no use.
 func TestUnusableAnswers(t *testing.T) {
 	pair := func(private, public string) reply {
 		return otherwise(func(m *ResponseMessage) {

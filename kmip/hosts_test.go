@@ -258,8 +258,8 @@ func TestReadOnlyNodes(t *testing.T) {
 	})
 }
 
-// Each host has its part of the time, or the last would have none: a read one in as many as hosts are left, and a change half
-// of it, but not at the only host.
+// Each host has its part of the time, or the last would have none: a read one in as many as hosts are left, and a change
+// half of it, but not at the only host.
 func TestShares(t *testing.T) {
 	read, change := new(Batch), new(Batch)
 	Add(read, get)

@@ -93,7 +93,7 @@ func TestContext(t *testing.T) {
 		{"empty project and a tenant", `{"tenant":"p","project":"","project_id":""}`, &protocol.Context{ProjectID: "p"}},
 		{"oldest names", `{"tenant":"p"}`, &protocol.Context{ProjectID: "p"}},
 		{"both names", `{"user":"old","user_id":"u","tenant":"older","project":"p"}`, &protocol.Context{UserID: "u", ProjectID: "p"}},
-		// A caller must act for the project that it names by the new name, wherever that stands, and never for the old one's.
+		// A caller acts for the project that it names by the new name, wherever that stands, and never for the old one's.
 		{
 			"both names of each, the new ones first", `{"user_id":"u","project_id":"p","domain_id":"d","user_domain_id":"ud","project_domain_id":"pd",
 				"user":"old","project":"old","tenant":"older","domain":"old","user_domain":"old","project_domain":"old"}`,
