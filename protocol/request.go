@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -369,6 +370,7 @@ func redact(err error, who *Context, args any) error {
 		defer digits.Clear()
 		secrets = append(secrets, a.Object.Value, digits)
 	}
+	slices.SortFunc(secrets, func(a, b secret.Bytes) int { return len(b) - len(a) }) // one may be part of another
 	for _, s := range secrets {
 		if len(s) >= word && bytes.Contains([]byte(e.Message), s) {
 			e.Message = string(bytes.ReplaceAll([]byte(e.Message), s, []byte("***")))

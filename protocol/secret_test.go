@@ -190,6 +190,15 @@ func TestShortSecrets(t *testing.T) {
 	}
 }
 
+// TestSecretWithinASecret: a token that a password begins with does not leave the rest of the password in an error.
+func TestSecretWithinASecret(t *testing.T) {
+	var out bytes.Buffer
+	q := &quoting{words: "token-and-more and token"}
+	protocol.Serve(t.Context(), strings.NewReader(`{"version":1,"op":"store_key","context":{"auth_token":"token",`+
+		`"castellan":{"password":"token-and-more"}},"args":{"object":{"type":"passphrase","value":""}}}`), &out, q)
+	require.Contains(t, out.String(), "the server says: *** and ***")
+}
+
 // TestClearedContext: a caller who is done with somebody leaves none of what proves that it is them.
 func TestClearedContext(t *testing.T) {
 	secrets := []secret.Bytes{secret.Bytes("token"), secret.Bytes("service"), secret.Bytes(`{"password":"p"}`)}
