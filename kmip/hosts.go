@@ -64,7 +64,7 @@ func (c *Client) failover(ctx context.Context, b *Batch, try func(context.Contex
 func (c *Client) share(ctx context.Context, b *Batch, left int, try func(context.Context) (*ResponseMessage, error)) (*ResponseMessage, error) {
 	c.hosts.connectBy = time.Time{}
 	deadline, ok := ctx.Deadline()
-	if !ok || left == 1 && (b.safe() || len(c.config.Hosts) < 2) {
+	if !ok || len(c.config.Hosts) < 2 {
 		return try(ctx)
 	}
 	rest := time.Until(deadline)
