@@ -69,6 +69,7 @@ func TestServiceIdentity(t *testing.T) {
 		who, err := i.Authenticate(t.Context(), nil)
 		require.NoError(t, err)
 		require.Equal(t, []string{"token-1", "u", "un", "ud", "p"}, []string{string(who.AuthToken), who.UserID, who.UserName, who.UserDomainID, who.ProjectID})
+		require.Equal(t, []string{"service"}, who.Roles)
 	}
 	i.Forget(nil)
 	who, err := i.Authenticate(t.Context(), nil)
@@ -153,9 +154,39 @@ func TestTheWayToKeystone(t *testing.T) {
 	require.ErrorContains(t, err, "nova.conf:4: [keystone_authtoken] cafile: ")
 }
 
-// TestDigests: credentials that could be written alike are not alike.
+// TestWayToKeystoneOfTheService: how Keystone is reached is up to [kmip_service_user] first, even where it leaves an option
+// empty, then to [keystone_authtoken], and never to the caller.
+func TestWayToKeystoneOfTheService(t *testing.T) {
+	url, _ := newKeystone(t)
+	for option, wrong := range map[string]string{
+		"cafile": "/none", "certfile": "/none", "keyfile": "/none", "http_connect_timeout": "soon", "timeout": "soon",
+		"http_request_max_retries": "many",
+	} {
+		login := func(service, other string) error {
+			i, err := open(t, false, "[keystone_authtoken]", "auth_url = http://127.0.0.1:1", other,
+				"[kmip_service_user]", "auth_url = "+url, service)
+			require.NoError(t, err)
+			_, err = i.Authenticate(t.Context(), map[string]string{"type": "keystone_password", "user_id": "a", "password": "p", option: wrong})
+			return err
+		}
+		require.NoError(t, login("", ""), option)
+		require.NoError(t, login(option+" =", option+" = "+wrong), option)
+		for name, err := range map[string]error{
+			"kmip_service_user": login(option+" = "+wrong, option+" ="), "keystone_authtoken": login("", option+" = "+wrong),
+		} {
+			require.Equal(t, protocol.Config, kindOf(t, err))
+			require.ErrorContains(t, err, "["+name+"] "+option+": ")
+		}
+	}
+	_, err := open(t, true, "[kmip_service_user]", "auth_url = "+url, "user_id = svc", "password = p", "insecure = true")
+	require.ErrorContains(t, err, "nova.conf:5: [kmip_service_user] insecure: is not supported")
+}
+
+// TestDigests: credentials that could be written alike are not alike, or one caller would act with another's token.
 func TestDigests(t *testing.T) {
 	a := digestOf(map[string]string{"type": "token", "token": `x" "user":"y`})
 	require.NotEqual(t, a, digestOf(map[string]string{"type": "token", "token": "x", "user": "y"}))
 	require.Equal(t, a, digestOf(map[string]string{"token": `x" "user":"y`, "type": "token"}))
+	a = digestOf(map[string]string{"password": "p", "user_id": "a username:b"})
+	require.NotEqual(t, a, digestOf(map[string]string{"password": "p", "user_id": "a", "username": "b"}))
 }
