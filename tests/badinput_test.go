@@ -116,6 +116,7 @@ func TestBadUsage(t *testing.T) {
 		{"an argument", []string{"get_key"}, usage("get_key")},
 		{"a flag without its value", []string{"--config-file"}, usage("config-file")},
 		{"a time that is none", []string{"--timeout", "soon"}, usage("timeout", "soon")},
+		{"a time before it began", []string{"--timeout", "-1s"}, usage("timeout", "-1s", "negative")},
 		{"missing file", []string{"--config-file", nowhere}, config(nowhere)},
 		{"missing directory", []string{"--config-dir", nowhere}, config(nowhere)},
 		{"no section", []string{"--config-file", empty}, config(empty, "[kmip] certfile")},

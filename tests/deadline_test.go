@@ -312,3 +312,18 @@ func muteNames(t *testing.T) []string {
 	}
 	return line
 }
+
+// TestTimeoutFlag: --timeout counts in place of [kmip] timeout, whether it is shorter, as for somebody at a terminal who would
+// wait in vain, or longer.
+func TestTimeoutFlag(t *testing.T) {
+	p := newPKI(t)
+	silent := secured(mute)(t, p.tlsConfig(t, p.server(t, ecKey(t), nil)))
+	h := p.helper(t, silent).with(t, "timeout = 60", "connect_timeout = 60")
+	o := h.run(t, h.request(t, "list_keys", nil), "--timeout", "300ms")
+	requireKind(t, parse(t, o.stdout), "unavailable")
+
+	h = helper{configs: []string{startMock(t).config}}.with(t, "timeout = 0.0001")
+	requireKind(t, h.ask(t, "list_keys", nil), "unavailable")
+	o = h.run(t, h.request(t, "list_keys", nil), "--timeout", patience.String())
+	require.Zero(t, o.status, "%s", o.stdout)
+}
