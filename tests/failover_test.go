@@ -3,6 +3,7 @@ package tests
 import (
 	"crypto/tls"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -81,4 +82,25 @@ func (s *server) tlsConfig(t *testing.T, clients *pki) *tls.Config {
 	require.NoError(t, err)
 	config.Certificates = []tls.Certificate{cert}
 	return config
+}
+
+// TestLeftBehind has the first host take a create and never answer, and the second make the key: standard error names what the
+// first may hold, or an operator would not know of a key that nobody uses.
+func TestLeftBehind(t *testing.T) {
+	for name, fault := range map[string]string{"hangs": "*:delay=1m:1000", "hangs up": "*:drop-response:1000"} {
+		t.Run(name, func(t *testing.T) {
+			second := startMock(t)
+			first := startMock(t, "--pki", filepath.Dir(second.config), "--fault", fault)
+			h := helper{configs: []string{second.config}}.with(t, "host = "+first.address+", "+second.address,
+				"timeout = 8", "max_retries = 1", "retry_interval = 0.01", "kmip_version = 1.4")
+			o := h.run(t, h.request(t, "create_key", args{"algorithm": "AES", "length": 256}))
+			require.Zero(t, o.status, "%s", o.stdout)
+			require.Equal(t, second.address, parse(t, o.stdout).Server)
+			told := regexp.MustCompile("^kmip-keymgr-helper: " + first.address + " did not answer .* the Name ([0-9a-f-]{36}), .*\n$").FindStringSubmatch(o.stderr)
+			require.NotNil(t, told, "%s", o.stderr)
+			held := readInventory(t, filepath.Join(filepath.Dir(first.config), "inventory.json"))
+			require.Len(t, held, 1)
+			require.Contains(t, held[0].Names, told[1])
+		})
+	}
 }
