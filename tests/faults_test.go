@@ -63,3 +63,26 @@ func requireGone(t *testing.T, h helper, id string) {
 		require.Equal(t, "not_found", r.Error.Kind)
 	}
 }
+
+// TestRetryInterval loses one request: the next attempt comes when retry_interval says, or a server that starts up would see all
+// attempts at once.
+func TestRetryInterval(t *testing.T) {
+	for _, row := range []struct {
+		name, kind string
+		options    []string
+	}{
+		{"at once", "", []string{"max_retries = 1", "retry_interval = 0"}},
+		{"after the deadline", "unavailable", []string{"max_retries = 1", "retry_interval = 60", "timeout = 1"}},
+		{"never", "unavailable", []string{"max_retries = 0", "retry_interval = 0"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := startMock(t, "--fault", "*:drop-request")
+			r := helper{configs: []string{s.config}}.with(t, row.options...).ask(t, "list_keys", nil)
+			if row.kind == "" {
+				require.Nil(t, r.Error)
+				return
+			}
+			requireKind(t, r, row.kind)
+		})
+	}
+}
