@@ -1,8 +1,10 @@
 package tests
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -155,4 +157,31 @@ func TestCheckThatCannotBeWritten(t *testing.T) {
 		cancel()
 		full.Close()
 	}
+}
+
+// TestReaderOfAnswersGone has the service end in the midst of a session: what may have been done without its knowledge is told,
+// and the helper does not die of a signal.
+func TestReaderOfAnswersGone(t *testing.T) {
+	h := helper{configs: []string{startMock(t).config}}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd, stderr := h.command(ctx), new(log)
+	cmd.Stderr = stderr
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	request := h.request(t, "create_key", args{"algorithm": "AES", "length": 256})
+	_, err = io.WriteString(in, request)
+	require.NoError(t, err)
+	_, err = bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err)
+	require.NoError(t, out.Close())
+	_, err = io.WriteString(in, request)
+	require.NoError(t, err)
+	require.NoError(t, in.Close())
+	_ = cmd.Wait() // the status is what matters
+	require.Equal(t, 2, cmd.ProcessState.ExitCode(), "%v: %s", cmd.ProcessState, stderr)
+	require.Contains(t, stderr.String(), "its answer could not be written: ")
 }
