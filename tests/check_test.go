@@ -159,8 +159,8 @@ func TestCheckThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// TestReaderOfAnswersGone has the service end in the midst of a session: what may have been done without its knowledge is told,
-// and the helper does not die of a signal.
+// TestReaderOfAnswersGone has the service end in the midst of a session: what may have been done without its knowledge is
+// told, and the helper does not die of a signal.
 func TestReaderOfAnswersGone(t *testing.T) {
 	h := helper{configs: []string{startMock(t).config}}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

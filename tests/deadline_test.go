@@ -313,8 +313,8 @@ func muteNames(t *testing.T) []string {
 	return line
 }
 
-// TestTimeoutFlag: --timeout counts in place of [kmip] timeout, whether it is shorter, as for somebody at a terminal who would
-// wait in vain, or longer.
+// TestTimeoutFlag: --timeout counts in place of [kmip] timeout, whether it is shorter, as for somebody at a terminal who
+// would wait in vain, or longer.
 func TestTimeoutFlag(t *testing.T) {
 	p := newPKI(t)
 	silent := secured(mute)(t, p.tlsConfig(t, p.server(t, ecKey(t), nil)))

@@ -84,8 +84,8 @@ func (s *server) tlsConfig(t *testing.T, clients *pki) *tls.Config {
 	return config
 }
 
-// TestLeftBehind has the first host take a create and never answer, and the second make the key: standard error names what the
-// first may hold, or an operator would not know of a key that nobody uses.
+// TestLeftBehind has the first host take a create and never answer, and the second make the key: standard error names what
+// the first may hold, or an operator would not know of a key that nobody uses.
 func TestLeftBehind(t *testing.T) {
 	for name, fault := range map[string]string{"hangs": "*:delay=1m:1000", "hangs up": "*:drop-response:1000"} {
 		t.Run(name, func(t *testing.T) {
@@ -96,7 +96,8 @@ func TestLeftBehind(t *testing.T) {
 			o := h.run(t, h.request(t, "create_key", args{"algorithm": "AES", "length": 256}))
 			require.Zero(t, o.status, "%s", o.stdout)
 			require.Equal(t, second.address, parse(t, o.stdout).Server)
-			told := regexp.MustCompile("^kmip-keymgr-helper: " + first.address + " did not answer .* the Name ([0-9a-f-]{36}), .*\n$").FindStringSubmatch(o.stderr)
+			line := regexp.MustCompile("^kmip-keymgr-helper: " + first.address + " did not answer .* the Name ([0-9a-f-]{36}), .*\n$")
+			told := line.FindStringSubmatch(o.stderr)
 			require.NotNil(t, told, "%s", o.stderr)
 			held := readInventory(t, filepath.Join(filepath.Dir(first.config), "inventory.json"))
 			require.Len(t, held, 1)

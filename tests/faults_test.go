@@ -64,8 +64,8 @@ func requireGone(t *testing.T, h helper, id string) {
 	}
 }
 
-// TestRetryInterval loses one request: the next attempt comes when retry_interval says, or a server that starts up would see all
-// attempts at once.
+// TestRetryInterval loses one request: the next attempt comes when retry_interval says, or a server that starts up would see
+// all attempts at once.
 func TestRetryInterval(t *testing.T) {
 	for _, row := range []struct {
 		name, kind string

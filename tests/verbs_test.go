@@ -1,10 +1,14 @@
 package tests
 
 import (
+	"crypto/tls"
 	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"kmip-keymgr/kmip"
+	"kmip-keymgr/ttlv"
 )
 
 // TestOtherVerbs is about what Castellan's interface has beyond create, store, get, copy and delete.
@@ -116,4 +120,38 @@ func consumerStory(t *testing.T, ask asker, kept bool) {
 	require.Nil(t, ask(t, "remove_consumer", change).Error)
 	require.Empty(t, get(t, ask, id).Consumers)
 	remove(t, ask, id)
+}
+
+// TestObjectGroup: every new object is in the group that nova.conf names, or an operator's rules for the group at the key
+// manager would not hold for it.
+func TestObjectGroup(t *testing.T) {
+	s := startMock(t)
+	h := helper{configs: []string{s.config}}
+	plain := keyID(t, h.ask(t, "store_key", args{"object": symmetric(32, 256)}))
+	session, c := h.with(t, "object_group = nova keys").session(t), newRawClient(t, s, tls.VersionTLS13)
+	groupOf := func(id string) string {
+		seen := c.exchange(t, kmip.RequestItem{Operation: kmip.OpGetAttributes, Payload: &kmip.GetAttributes{
+			UniqueIdentifier: id, Names: []kmip.AttributeName{{Tag: ttlv.TagObjectGroup}},
+		}})
+		item := seen.whole(t).Items[0]
+		require.Equal(t, kmip.StatusSuccess, item.Status, "%s", item.Message)
+		group, _ := item.Payload.(*kmip.GetAttributesResponse).Attributes.Value(ttlv.TagObjectGroup)
+		return string(group.Data)
+	}
+	for op, a := range map[string]args{
+		"create_key": {"algorithm": "AES", "length": 256}, "create_key_pair": {"algorithm": "EC", "length": 256},
+		"store_key": {"object": symmetric(32, 256)}, "copy_key": {"key_id": plain},
+	} {
+		r := session.ask(t, op, a)
+		require.Nil(t, r.Error, op)
+		made := []string{r.Result.KeyID}
+		if op == "create_key_pair" {
+			made = []string{r.Result.PrivateKeyID, r.Result.PublicKeyID}
+		}
+		for _, id := range made {
+			require.Equal(t, "nova keys", groupOf(id), op)
+		}
+	}
+	require.Empty(t, groupOf(plain))
+	require.Zero(t, session.end(t))
 }
