@@ -64,30 +64,33 @@ func (s *server) files(t *testing.T) int {
 
 // idlers are ways of holding a connection and giving the server nothing to answer, or no way to.
 var idlers = []struct {
-	name string
-	hold func(t *testing.T, c *rawClient)
+	name    string
+	patient bool // the server lets it stay for minutes
+	hold    func(t *testing.T, c *rawClient)
 }{
-	{"never speaks", func(t *testing.T, c *rawClient) { c.dial(t) }},
-	{"shakes hands and is silent", func(t *testing.T, c *rawClient) { c.shake(t) }},
-	{"sends half a request", func(t *testing.T, c *rawClient) {
+	{"never speaks", false, func(t *testing.T, c *rawClient) { c.dial(t) }},
+	{"shakes hands and is silent", true, func(t *testing.T, c *rawClient) { c.shake(t) }},
+	{"sends half a request", false, func(t *testing.T, c *rawClient) {
 		whole := encoded(t, everyRequest()...)
 		_, err := c.shake(t).Write(whole[:len(whole)/2])
 		require.NoError(t, err)
 	}},
-	{"sends requests and reads nothing", func(t *testing.T, c *rawClient) {
+	{"sends requests and reads nothing", false, func(t *testing.T, c *rawClient) {
 		conn := c.shake(t)
-		require.NoError(t, conn.NetConn().(*wiretap).Conn.(*net.TCPConn).SetReadBuffer(4096))
+		tcp := conn.NetConn().(*wiretap).Conn.(*net.TCPConn)
+		require.NoError(t, tcp.SetReadBuffer(4096))
+		require.NoError(t, tcp.SetWriteBuffer(4096))
 		locate := encoded(t, everyRequest()[3])
-		require.NoError(t, conn.SetWriteDeadline(time.Now().Add(300*time.Millisecond)))
 		for n := 0; ; n++ {
+			require.NoError(t, conn.SetWriteDeadline(time.Now().Add(300*time.Millisecond)))
 			if _, err := conn.Write(locate); err != nil {
 				require.ErrorIs(t, err, os.ErrDeadlineExceeded, "the server hung up behind %d requests", n)
 				return
 			}
 		}
 	}},
-	{"is served, and stays", func(t *testing.T, c *rawClient) { c.served(t, everyRequest()...) }},
-	{"has sent a large request, and stays", func(t *testing.T, c *rawClient) {
+	{"is served, and stays", true, func(t *testing.T, c *rawClient) { c.served(t, everyRequest()...) }},
+	{"has sent a large request, and stays", true, func(t *testing.T, c *rawClient) {
 		oneByOne.Lock()
 		defer oneByOne.Unlock()
 		large := kmip.NameAttribute(strings.Repeat("n", 900<<10))
@@ -155,6 +158,29 @@ func TestMockUnderLoad(t *testing.T) {
 	t.Logf("the mock's memory: %d MiB before, %d MiB held, %d MiB at most", before, held, most)
 	require.Less(t, held, before+20+connections/8, "128 kB a connection")
 	s.until(t, func() bool { return s.files(t) <= files })
+}
+
+// TestMockCutsOffWhoStalls has the only place for a connection held by a client that stalls in the midst of something: the
+// next one is served once the server tires of the first, or a few such clients would keep all others out for good.
+func TestMockCutsOffWhoStalls(t *testing.T) {
+	t.Parallel()
+	const files = 64 + 1 // the mock keeps 64 beside those of connections
+	atOnce(t, len(idlers), func(t *testing.T, i int) {
+		if idlers[i].patient {
+			return
+		}
+		s := startMockBy(t, []string{"prlimit", fmt.Sprintf("--nofile=%d:%d", files, files)})
+		c := newRawClient(t, s, tls.VersionTLS13)
+		for range 20 {
+			requireServed(t, c.exchange(t, everyRequest()[:3]...)) // objects enough for a long answer to Locate
+		}
+		idlers[i].hold(t, c)
+		began := time.Now()
+		next := helper{configs: []string{s.config}}.with(t, "timeout = 100", "connect_timeout = 100").session(t)
+		require.Nil(t, next.ask(t, "list_keys", nil).Error, idlers[i].name)
+		require.Greater(t, time.Since(began), 10*time.Second, "there was another place: %s", idlers[i].name)
+		require.Zero(t, next.end(t))
+	})
 }
 
 // atOnce runs so many at the same time, on as many goroutines as it takes; the first that fails ends the test.
