@@ -66,10 +66,15 @@ def many(manager, calls):
 
 
 def released(manager):
-    """Calls wait for what another green thread does while they wait."""
+    """Calls wait for what another green thread does while they wait.
+
+    A helper has streams that block, as any program expects.
+    """
     path = sys.argv[1] + '.released'
-    command = ('/bin/sh', '-c', 'read request; until [ -e "$0" ]; '
-               'do sleep 0.01; done; echo', path)
+    command = ('/bin/sh', '-c',
+               'grep -q "flags:.*[4-7]...$" /proc/self/fdinfo/0 && exit 9; '
+               'read request; until [ -e "$0" ]; do sleep 0.01; done; echo',
+               path)
 
     def call():
         try:
