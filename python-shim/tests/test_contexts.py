@@ -101,9 +101,39 @@ def test_plugin_that_fails(conf, caplog):
     assert 'RuntimeError' in caplog.text and 's3cret' not in caplog.text
 
 
-def test_no_plugin(conf):
+def test_no_plugin(conf, caplog):
     fields = contexts.to_dict(ServiceContext(None), conf)
     assert fields['auth_token'] is None
+    caplog.clear()
+    fields = contexts.to_dict(context.RequestContext(overwrite=False), conf)
+    assert fields['auth_token'] is None
+    assert not caplog.records
+
+
+class Kept(object):
+    """A context that gives out what it keeps."""
+
+    def __init__(self, fields):
+        self.fields = fields
+
+    def to_dict(self):
+        return self.fields
+
+
+@pytest.mark.parametrize('name', [
+    'service_token', 'user_id', 'user_name', 'user_domain_id', 'project_id',
+    'project_name', 'project_domain_id', 'domain_id', 'remote_address',
+    'timestamp'])
+def test_what_to_dict_leaves_out(conf, name):
+    """Its word comes first, and it is not altered."""
+    for told, attribute, wanted in (
+            ({}, 'kept', 'kept'), ({name: None}, 'kept', 'kept'),
+            ({name: 'told'}, None, 'told'), ({name: 'told'}, 'kept', 'told')):
+        ctxt = Kept(dict(told))
+        if attribute:
+            setattr(ctxt, name, attribute)
+        assert contexts.to_dict(ctxt, conf)[name] == wanted
+        assert ctxt.fields == told
 
 
 def test_token_comes_before_plugin(conf):
@@ -195,6 +225,7 @@ def test_context_that_fails(fake, mode, fields):
     with pytest.raises(exception.KeyManagerError, match='Broken') as caught:
         fake.manager(mode).get(Broken(fields), ID)
     assert 's3cret' not in str(caught.value)
+    assert caught.value.__suppress_context__
     assert not caught.value.__cause__ and not fake.log()
 
 

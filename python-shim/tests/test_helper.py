@@ -16,6 +16,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import subprocess
 import threading
 import time
 
@@ -25,6 +26,7 @@ import pytest
 
 from castellan_kmip import helper
 from castellan_kmip import key_manager
+from tests import conftest
 
 ID = '6f1c0f52-58b1-4a42-8f6c-3c6e8f0b8a11'
 OBEY = '''
@@ -124,6 +126,7 @@ def test_nonsense_has_no_secret(fake, mode):
     '{}', '{"object": None}', '{"object": []}', '{"object": {}}',
     '{"object": dict(KEY, value="zz")}', '{"object": dict(KEY, type="x")}',
     '{"object": dict(KEY, created="now")}',
+    '{"object": {name: KEY[name] for name in KEY if name != "id"}}',
 ])
 def test_result_without_sense(fake, mode, result):
     fake.plays('answer(read(), %s)' % result)
@@ -136,6 +139,12 @@ def test_request_without_end(fake, mode):
     for _ in range(100000):
         consumer = [consumer]
     fails(lambda: fake.manager(mode).add_consumer(None, ID, consumer))
+
+
+def test_request_that_json_does_not_have(fake, mode):
+    fake.plays(OBEY)
+    fails(lambda: fake.manager(mode).add_consumer(None, ID, {('a', 'b'): 1}),
+          'add_consumer cannot be written')
 
 
 @pytest.mark.parametrize('name', ['\ud800', 'volume \udcff'])
@@ -395,6 +404,35 @@ def test_session_that_always_dies(fake):
     assert len(fake.log()) == helper._MAX_STARTS
 
 
+def test_session_after_all_kept_helpers_went(fake):
+    """That kept ones are gone says nothing about fresh ones."""
+    fake.plays('''
+        def starts():
+            return os.path.getsize(sys.argv[0] + '.starts')
+        with open(sys.argv[0] + '.starts', 'a') as f:
+            f.write('x')
+        mine = starts()
+        while starts() < 4:
+            time.sleep(0.001)
+        while True:
+            r = read()
+            if 4 < mine < 9:
+                sys.exit(3)
+            answer(r, {'object': dict(KEY, id=str(os.getpid()))})
+        ''')
+    manager = fake.manager('session')
+    threads = [threading.Thread(target=manager.get, args=(None, ID))
+               for _ in range(helper._MAX_KEPT)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(helper._running) == 4
+    for kept in helper._running:
+        os.kill(kept._process.pid, signal.SIGKILL)
+    assert manager.get(None, ID).bit_length == 8
+
+
 def test_session_limit(fake):
     fake.plays('''
         while True:
@@ -643,6 +681,63 @@ def test_cancelled_start_leaves_nothing_open(fake, mode, monkeypatch, where):
         manager.get(None, ID)
     # What is caught holds what its traceback shows.
     assert caught and descriptors() == before
+
+
+def test_cancelled_while_a_helper_ends(fake, monkeypatch):
+    """As by eventlet's Timeout: the helper is gone all the same."""
+    def cancelled(*args):
+        raise KeyboardInterrupt
+
+    fake.plays('answer(read(), {"object": KEY})\ntime.sleep(60)')
+    monkeypatch.setattr(helper._Helper, '_ends_within', cancelled)
+    before = conftest.children()
+    with pytest.raises(KeyboardInterrupt):
+        fake.manager().get(None, ID)
+    assert conftest.children() == before
+
+
+class Clock(object):
+    """Stands for time; the first of those that run end as it passes."""
+
+    def __init__(self, running, ends):
+        self.now = 0.0
+        self.slept = []
+        self._running = running
+        self._ends = ends
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+        self.now += seconds
+        if self._ends and self.now >= self._ends:
+            self._running.clear()
+
+
+@pytest.mark.parametrize('more, ends, least, most', [
+    (-1, None, 0, 0), (0, 0.004, 0.004, 0.006), (3, None, 0.01, 0.012)])
+def test_start_gives_way(monkeypatch, more, ends, least, most):
+    """To green threads, and for a moment to helpers on all processors."""
+    running = set(range(helper._CROWD + more))
+    clock = Clock(running, ends)
+    monkeypatch.setattr(helper, '_running', running)
+    monkeypatch.setattr(helper, 'time', clock)
+    helper._give_way()
+    monkeypatch.undo()
+    assert clock.slept[0] == 0
+    assert least <= clock.now <= most
+
+
+def test_other_programs_do_not_hold_a_helper(fake):
+    """Or it would not see that the service has ended."""
+    fake.plays(OBEY)
+    fake.manager('session').get(None, ID)
+    (kept,) = helper._running
+    socket = os.readlink('/proc/self/fd/%d' % kept._socket.fileno())
+    done = subprocess.run(['ls', '-l', '/proc/self/fd'], close_fds=False,
+                          stdout=subprocess.PIPE, text=True)
+    assert 'pipe:' in done.stdout and socket not in done.stdout
 
 
 def test_session_ends_with_the_service(fake):

@@ -147,6 +147,8 @@ def test_literal_errors(manager, script, example):
     text = str(caught.value)
     assert error['message'] in text and error['kind'] in text
     assert (error['reason'] or '') in text
+    assert (error['server'] or '') in text
+    assert 'None' not in text
     assert ('Forbidden' in text) == (error['kind'] == 'forbidden')
     assert ('may have taken effect' in text) == error['maybe_executed']
     assert not isinstance(caught.value, exception.Forbidden)
@@ -169,6 +171,7 @@ def test_not_found_without_id(manager, script):
 @pytest.mark.parametrize('error', [
     {}, {'kind': 'later', 'message': 'new'}, {'kind': 'config'},
     {'kind': ['x']}, {'kind': {}, 'message': 'new'},
+    {'kind': 'config', 'message': 'new', 'reason': 7, 'server': ['x']},
     {'kind': 'internal', 'message': '100 %s %(reason)s'}])
 def test_errors_of_another_form(manager, script, error):
     script.answer = {'error': error}
@@ -189,6 +192,14 @@ def test_results_of_another_form(manager, script, wrong):
                  lambda: manager.list(None)):
         with pytest.raises(exception.KeyManagerError, match='helper answered'):
             call()
+
+
+def test_malformed_object_is_not_shown(manager, script):
+    script.returns(object=dict(OBJECTS[0].to_dict(), id=ID, value='s3cret'))
+    with pytest.raises(exception.KeyManagerError) as caught:
+        manager.get(None, ID)
+    assert 's3cret' not in str(caught.value)
+    assert caught.value.__suppress_context__
 
 
 @pytest.mark.parametrize('key_id', [None, ''])
@@ -250,6 +261,7 @@ def test_no_objects(manager, script, thing):
         manager.store(None, thing)
     assert not script.asked
     assert 'secret' not in str(caught.value)
+    assert caught.value.__suppress_context__
 
 
 @pytest.mark.parametrize('kind', [
@@ -269,6 +281,19 @@ def test_consumers_and_force(manager, script):
     assert script.args() == {'key_id': ID, 'force': False}
     manager.delete(None, ID, force=True)
     assert script.args() == {'key_id': ID, 'force': True}
+
+
+@pytest.mark.parametrize('flag, sent', [(None, False), (0, False), ('', False),
+                                        (1, True), ('yes', True)])
+def test_flags_that_are_no_booleans(manager, script, flag, sent):
+    """The helper takes no others."""
+    manager.delete(None, ID, force=flag)
+    assert script.args()['force'] is sent
+    script.returns(object=dict(OBJECTS[0].to_dict(), id=ID), objects=[])
+    manager.get(None, ID, metadata_only=flag)
+    assert script.args()['metadata_only'] is sent
+    manager.list(None, metadata_only=flag)
+    assert script.args()['metadata_only'] is sent
 
 
 def test_a_newer_castellan(manager):
@@ -329,6 +354,8 @@ def test_legacy(script):
     assert keys.create_key(None, key_type='ignored') == ID
     assert script.args() == {'algorithm': 'AES', 'length': 256,
                              'expiration': None, 'name': None}
+    assert keys.create_key(None, expiration='2030-01-01') == ID
+    assert script.args()['expiration'] == '2030-01-01'
     assert keys.copy_key(None, ID) == ID
     old = mock.Mock(spec=['get_algorithm', 'get_format', 'get_encoded'])
     old.get_algorithm.return_value = 'AES'
@@ -344,6 +371,6 @@ def test_legacy(script):
     script.returns()
     assert keys.delete_key(None, ID) is None
     assert [asked['op'] for asked in script.asked] == [
-        'create_key', 'copy_key', 'store_key', 'store_key', 'get_key',
-        'delete_key']
+        'create_key', 'create_key', 'copy_key', 'store_key', 'store_key',
+        'get_key', 'delete_key']
     assert options.HELPER == 'kmip-keymgr-helper'
