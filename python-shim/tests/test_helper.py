@@ -99,6 +99,28 @@ def test_ends(fake, mode, part, words, monkeypatch):
     fails(lambda: manager.create_key(None, 'AES', 256), 'create_key', *words)
 
 
+def test_ends_a_moment_later(fake, mode, monkeypatch):
+    """How it ended is told, and not that it was killed for being slow."""
+    monkeypatch.setattr(helper, '_GRACE', 30)
+    fake.plays('read(); os.close(0); os.close(1); time.sleep(0.1); '
+               'os._exit(7)')
+    fails(lambda: fake.manager(mode).create_key(None, 'AES', 256), 'status 7')
+
+
+def test_ends_a_moment_behind_its_answer(fake, mode, monkeypatch):
+    """Or what it has to say to the server at the end would not be said."""
+    monkeypatch.setattr(helper, '_GRACE', 30)
+    fake.plays('''
+        answer(read(), {})
+        sys.stdin.read()
+        time.sleep(0.1)
+        log('ended')
+        ''')
+    fake.manager(mode).delete(None, ID)
+    helper._close_all()
+    assert fake.log() == ['ended']
+
+
 @pytest.mark.parametrize('part', [
     'print("panic: nonsense", flush=True)',
     'print("[]", flush=True)',
