@@ -211,12 +211,14 @@ def test_another_id(fake, mode, other):
           'a request other than get_key')
 
 
-def test_error_without_id(fake, mode):
+@pytest.mark.parametrize('end', ['sys.exit(2)', 'time.sleep(60)'])
+def test_error_without_id(fake, mode, end, monkeypatch):
+    monkeypatch.setattr(helper, '_GRACE', 0.3)
     fake.plays('''
         send(id=None, error={'kind': 'invalid_request', 'message': 'usage'})
-        sys.exit(2)
-        ''')
-    manager = fake.manager(mode)
+        %s
+        ''' % end)
+    manager = fake.manager(mode, timeout=8)
     for _ in range(2):  # such a helper is not asked again
         fails(lambda: manager.get(None, ID), 'usage', 'invalid_request')
 
@@ -230,10 +232,12 @@ def test_error_without_id(fake, mode):
 def test_hangs(fake, mode, part, short_margin):
     fake.plays(part)
     manager = fake.manager(mode, timeout=0.3)
+    before = conftest.children()
     started = time.monotonic()
     fails(lambda: manager.delete(None, ID), 'delete_key', 'in time',
           'may have taken effect')
     assert time.monotonic() - started < 2
+    assert conftest.children() == before
 
 
 def test_never_reads(fake, mode, short_margin):
