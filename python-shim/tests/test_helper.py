@@ -17,6 +17,7 @@ import ctypes
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -639,6 +640,17 @@ def test_session_is_not_shared_with_a_fork(fake):
     os.close(write)
 
 
+def test_fork_seen_by_a_second_thread(fake, monkeypatch):
+    """What the first has started by then is not the parent's."""
+    fake.plays(OBEY)
+    manager = fake.manager('session')
+    manager.get(None, ID)
+    (started,) = helper._running
+    monkeypatch.setattr(helper, '_process', 0)
+    manager.get(None, ID)
+    assert started in helper._running and started.is_alive()
+
+
 def descriptors():
     return set(os.listdir('/proc/self/fd'))
 
@@ -780,3 +792,21 @@ def test_session_ends_with_the_service(fake):
             return
         time.sleep(0.05)
     raise AssertionError('the helper outlives the service')
+
+
+SERVICE = '''
+import sys
+from oslo_config import cfg
+from castellan_kmip import key_manager
+conf = cfg.ConfigOpts()
+conf(['--config-file', sys.argv[1]], project='nova')
+key_manager.KMIPKeyManager(conf).delete(None, 'an id')
+'''
+
+
+def test_helper_that_does_not_notice_the_end_of_the_service(fake):
+    fake.plays('log(os.getpid())\nanswer(read(), {})\ntime.sleep(60)')
+    fake.manager('session')
+    subprocess.run([sys.executable, '-c', SERVICE, fake.path + '/nova.conf'],
+                   check=True, timeout=60)
+    assert not os.path.exists('/proc/%d' % fake.log()[0])
