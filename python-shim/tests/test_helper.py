@@ -256,6 +256,16 @@ def test_deadline_that_is_over(fake, mode, monkeypatch):
     fails(lambda: manager.get(None, ID), 'in time')
 
 
+def test_answer_at_the_deadline(fake, mode):
+    """Then the helper says why it took so long, and is heard."""
+    fake.plays('''
+        r = read()
+        time.sleep(r['deadline_ms'] / 1000)
+        send(id=r['id'], error={'kind': 'unavailable', 'message': 'mute'})
+        ''')
+    fails(lambda: fake.manager(mode, timeout=0.1).get(None, ID), 'mute')
+
+
 def test_large_values(fake, mode):
     fake.plays('''
         while True:
