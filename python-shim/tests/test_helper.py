@@ -637,13 +637,14 @@ def test_session_is_not_shared_with_a_fork(fake):
         try:
             shared = held(socket)
             found = manager.get(None, ID).id
-            os.write(write, ('%s %d' % (found, shared)).encode())
+            again = manager.get(None, ID).id
+            os.write(write, ('%s %d %s' % (found, shared, again)).encode())
             helper._close_all()
         finally:
             os._exit(0)
     os.waitpid(pid, 0)
-    found, shared = os.read(read, 100).decode().split()
-    assert found != before
+    found, shared, again = os.read(read, 100).decode().split()
+    assert found != before and found == again
     assert shared == '0'
     assert manager.get(None, ID).id == before
     os.close(read)
