@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -206,5 +207,27 @@ func TestClearedContext(t *testing.T) {
 	who.Clear()
 	for _, s := range secrets {
 		requireCleared(t, s, len(s))
+	}
+}
+
+// heard remembers the very memory that it filled.
+type heard struct {
+	io.Reader
+	rooms [][]byte
+}
+
+func (h *heard) Read(p []byte) (int, error) {
+	n, err := h.Reader.Read(p)
+	h.rooms = append(h.rooms, p[:n])
+	return n, err
+}
+
+// TestUnansweredInputIsOverwritten: a key behind the place where the input is broken would stay in memory.
+func TestUnansweredInputIsOverwritten(t *testing.T) {
+	in := &heard{Reader: strings.NewReader(`{"version":}{"op":"store_key","args":{"object":{"value":"c0ffee"}}}`)}
+	require.Equal(t, protocol.Broken, protocol.Serve(t.Context(), in, io.Discard, &stub{}))
+	require.NotEmpty(t, in.rooms)
+	for _, room := range in.rooms {
+		requireCleared(t, room, len(room))
 	}
 }
