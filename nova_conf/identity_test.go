@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -24,11 +25,12 @@ type pemFiles struct {
 	dir       string
 	notBefore time.Time
 	usages    []x509.ExtKeyUsage
-	ca        bool // the certificate is a CA's
+	others    []asn1.ObjectIdentifier // usages that Go has no name for
+	ca        bool                    // the certificate is a CA's
 }
 
 func newPEMFiles(t *testing.T) *pemFiles {
-	return &pemFiles{t.TempDir(), time.Now().Add(-time.Minute), []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, false}
+	return &pemFiles{t.TempDir(), time.Now().Add(-time.Minute), []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, nil, false}
 }
 
 func (p *pemFiles) path(name string) string { return filepath.Join(p.dir, name) }
@@ -66,7 +68,7 @@ func (p *pemFiles) make(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "nova"}, ExtKeyUsage: p.usages,
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "nova"}, ExtKeyUsage: p.usages, UnknownExtKeyUsage: p.others,
 		NotBefore: p.notBefore, NotAfter: p.notBefore.Add(time.Hour), IsCA: p.ca, BasicConstraintsValid: p.ca,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -116,6 +118,26 @@ func TestIdentity(t *testing.T) {
 	advice, err = files.CheckUsage(identity)
 	require.NoError(t, err, "a certificate that names no usage is for any")
 	require.Contains(t, advice, "clientAuth")
+}
+
+// TestOtherUsages: check would pass a certificate that no server takes, or refuse one that any takes.
+func TestOtherUsages(t *testing.T) {
+	p := newPEMFiles(t)
+	p.usages = []x509.ExtKeyUsage{x509.ExtKeyUsageAny}
+	p.make(t)
+	files, config := p.load(t)
+	identity, err := files.Identity(config)
+	require.NoError(t, err)
+	advice, err := files.CheckUsage(identity)
+	require.NoError(t, err)
+	require.Empty(t, advice)
+
+	p.usages, p.others = nil, []asn1.ObjectIdentifier{{1, 3, 6, 1, 4, 1, 311, 20, 2, 2}} // to log in with a smart card
+	p.make(t)
+	identity, err = files.Identity(config)
+	require.NoError(t, err)
+	_, err = files.CheckUsage(identity)
+	require.ErrorContains(t, err, "lacks the extended key usage clientAuth")
 }
 
 // TestUnreadableKeyFile: that the key file is there is not enough.
@@ -192,6 +214,20 @@ func TestIdentityRefused(t *testing.T) {
 		{"an encrypted key", func(t *testing.T, p *pemFiles) {
 			p.write(t, "client-key.pem", "ENCRYPTED PRIVATE KEY", []byte("x"), 0o600)
 		}, "keyfile", "is encrypted"},
+		{"a key that OpenSSL encrypted in its old way", func(t *testing.T, p *pemFiles) {
+			old := &pem.Block{
+				Type: "EC PRIVATE KEY", Bytes: []byte("x"),
+				Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-128-CBC,00"},
+			}
+			require.NoError(t, os.WriteFile(p.path("client-key.pem"), pem.EncodeToMemory(old), 0o600))
+		}, "keyfile", "is encrypted"},
+		{"too large a certificate", func(t *testing.T, p *pemFiles) {
+			require.NoError(t, os.Truncate(p.path("client.pem"), 16<<20+1))
+		}, "certfile", "is too large"},
+		{"a directory for the CAs", func(t *testing.T, p *pemFiles) {
+			require.NoError(t, os.Remove(p.path("ca.pem")))
+			require.NoError(t, os.Mkdir(p.path("ca.pem"), 0o700))
+		}, "ca_certs", "is not a regular file"},
 		{"no certificate", func(t *testing.T, p *pemFiles) { require.NoError(t, os.Remove(p.path("client.pem"))) }, "certfile", "no such file"},
 		{"expired", func(t *testing.T, p *pemFiles) {
 			p.notBefore = time.Now().Add(-2 * time.Hour)

@@ -107,6 +107,7 @@ func TestRefusedValues(t *testing.T) {
 		{"unknown reference", "host = $my_ip", "$my_ip: no file sets it, and Nova's own default is not known here"},
 		{"through another option", "host = $helper\nhelper = $my_ip", "$helper: $my_ip: no file sets it"},
 		{"no such option", "host = $kmip.nosuch", "$kmip.nosuch: there is no such option"},
+		{"an option of another section", "host = ${other.port}", "$other.port: no file sets it"},
 		{"cycle", "host = $helper\nhelper = ${host}", "refers back to itself"},
 		{"password alone", "password = x", "needs a username"},
 		{"no room for two credentials", "kmip_version = 1.1\nmode = integrated\nusername = x", "must be 1.2 or later"},
@@ -122,6 +123,13 @@ func TestRefusedValues(t *testing.T) {
 			require.Contains(t, err.Error(), "nova.conf:5: [kmip] "+option+": ")
 		})
 	}
+}
+
+// TestLongValues: one of megabytes would go into Nova's log as a whole.
+func TestLongValues(t *testing.T) {
+	_, err := kmip(t, "port = "+strings.Repeat("9", 1<<20))
+	require.ErrorContains(t, err, `port: "999`)
+	require.Less(t, len(err.Error()), 500)
 }
 
 func TestRequired(t *testing.T) {
@@ -194,6 +202,33 @@ password = x
 	}
 	require.Nil(t, files.Effective()["helper"])
 	require.Len(t, files.Effective(), 22)
+}
+
+// TestSecretsOfOtherSections: check and errors would show what another section keeps in an option that is referred to.
+func TestSecretsOfOtherSections(t *testing.T) {
+	for _, option := range []string{"admin_pass", "metadata_shared_secret", "token", "credential", "connection", "transport_url"} {
+		lines := "object_group = ${other." + option + "}\nport = $object_group\n[other]\n" + option + " = hunter2\n"
+		files, err := load(t, t.TempDir(), "[kmip]\n"+required+lines)
+		require.NoError(t, err)
+		require.Equal(t, "***", *files.Effective()["object_group"], option)
+		_, err = files.KMIP()
+		require.ErrorContains(t, err, "refers to a secret")
+		require.NotContains(t, err.Error(), "hunter2")
+	}
+}
+
+// TestRoomForCredentials: only a token and a password together need KMIP 1.2.
+func TestRoomForCredentials(t *testing.T) {
+	for lines, fits := range map[string]bool{
+		"mode = integrated\nkmip_version = 1.0":               true,
+		"username = x\nkmip_version = 1.0":                    true,
+		"mode = integrated\nusername = x":                     true,
+		"mode = integrated\nusername = x\nkmip_version = 1.2": true,
+		"mode = integrated\nusername = x\nkmip_version = 1.0": false,
+	} {
+		_, err := kmip(t, lines)
+		require.Equal(t, fits, err == nil, lines)
+	}
 }
 
 func TestText(t *testing.T) {
