@@ -362,6 +362,19 @@ func TestIdleHangUpIsNoticed(t *testing.T) {
 	})
 }
 
+// TestLeftConnectionIsClosed: a session whose server hangs up on it now and then would run out of sockets.
+func TestLeftConnectionIsClosed(t *testing.T) {
+	s := serve(t, nil, func(conn *tls.Conn, request *RequestMessage) bool { ok(conn, request); return false })
+	c := client(t, nil, s)
+	_, err := Do(soon(t), c, get)
+	require.NoError(t, err)
+	left := c.conn
+	require.Eventually(t, func() bool { return hungUp(left) }, 10*time.Second, time.Millisecond)
+	_, err = Do(soon(t), c, get)
+	require.NoError(t, err)
+	require.ErrorIs(t, left.NetConn().SetDeadline(time.Time{}), net.ErrClosed)
+}
+
 // Nothing lasts longer than its context, nor a connection's beginning longer than its timeout.
 func TestDeadlines(t *testing.T) {
 	mute := listen(t, func(_ *server, conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })

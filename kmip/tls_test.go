@@ -1,6 +1,7 @@
 package kmip
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -177,6 +178,26 @@ func TestUnusableHost(t *testing.T) {
 	_, err := Do(soon(t), client(t, func(c *Config) { c.Hosts = []string{"no port"} }), get)
 	require.ErrorContains(t, err, "kmip: cannot reach no port: ")
 	requireReadable(t, err)
+}
+
+// TestFailedHandshakeIsClosed: a session would run out of sockets by trying a server that it cannot agree with.
+func TestFailedHandshakeIsClosed(t *testing.T) {
+	s := listen(t, func(_ *server, conn net.Conn) { conn.Close() })
+	raw, err := net.Dial("tcp", s.address)
+	require.NoError(t, err)
+	defer raw.Close()
+	_, err = (&TLS{MinVersion: tls.VersionTLS12}).handshake(soon(t), raw, s.address)
+	require.Error(t, err)
+	require.ErrorIs(t, raw.SetDeadline(time.Time{}), net.ErrClosed)
+}
+
+// TestWhoseTimeWasShort: connect_timeout would be blamed where the request had no more time.
+func TestWhoseTimeWasShort(t *testing.T) {
+	for text, by := range map[string]time.Time{"no answer in time": past(), "no answer within connect_timeout (-1 s)": {}} {
+		ctx, cancel := (&Config{ConnectTimeout: -time.Second}).attempt(t.Context(), by)
+		defer cancel()
+		require.EqualError(t, context.Cause(ctx), text)
+	}
 }
 
 // Every alert that crypto/tls can send is told apart by its text.

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -64,7 +65,7 @@ func TestWipeReadDrops(t *testing.T) {
 			if _, err := io.ReadFull(conn, request); err != nil {
 				return
 			}
-			_, _ = io.WriteString(conn, answer)
+			_, _ = io.WriteString(conn, answer+strings.Repeat(".", 700)) // more than wipeRead reads at once
 		}
 	})
 	answer := make([]byte, 9)
@@ -77,4 +78,36 @@ func TestWipeReadDrops(t *testing.T) {
 	_, err = io.ReadFull(conn, answer)
 	require.NoError(t, err)
 	require.Equal(t, "the secon", string(answer))
+}
+
+// TestRecordsOneByOne: crypto/tls would leave an answer that it decrypted in the room behind a shorter one.
+func TestRecordsOneByOne(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	raw, err := net.Dial("tcp", listener.Addr().String())
+	require.NoError(t, err)
+	defer raw.Close()
+	require.NoError(t, raw.SetDeadline(time.Now().Add(10*time.Second)))
+	server, err := listener.Accept()
+	require.NoError(t, err)
+	defer server.Close()
+	records := []string{"\x17\x03\x03\x00\x06secret", "\x17\x03\x03\x00\x03one"}
+	_, err = io.WriteString(server, strings.Join(records, ""))
+	require.NoError(t, err)
+	w := newWire(raw)
+	for _, record := range records {
+		room := bytes.Repeat([]byte("secret"), 10)
+		n, err := io.ReadAtLeast(w, room, len(record))
+		require.NoError(t, err)
+		require.Equal(t, record, string(room[:n]))
+		require.Equal(t, make([]byte, len(room)-n), room[n:])
+	}
+}
+
+// TestWriteSecretFails: the answer to a request that was never sent would be waited for until the time is over.
+func TestWriteSecretFails(t *testing.T) {
+	conn := wired(t, tls.VersionTLS13, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
+	require.NoError(t, conn.NetConn().Close())
+	require.ErrorIs(t, writeSecret(conn, make([]byte, 1000)), net.ErrClosed)
 }

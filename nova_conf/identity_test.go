@@ -146,6 +146,7 @@ func TestUnreadableKeyFile(t *testing.T) {
 	p.make(t)
 	files, config := p.load(t)
 	require.NoError(t, files.CheckKeyFile(config))
+	require.NoError(t, os.Chmod(filepath.Dir(p.dir), 0o755)) // which would hide the file too
 	require.NoError(t, os.Chmod(p.path("client-key.pem"), 0))
 	var err error
 	novaconf.AsNobody(func() { err = files.CheckKeyFile(config) })

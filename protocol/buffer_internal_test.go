@@ -49,6 +49,26 @@ func TestBufferLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+// TestBufferMovesByItself: whatever the room that is left, append would move a key and leave it behind.
+func TestBufferMovesByItself(t *testing.T) {
+	for name, write := range map[string]func(*buffer){
+		"raw": func(b *buffer) { b.raw("key") }, "bytes": func(b *buffer) { b.bytes([]byte("key")) },
+		"hex": func(b *buffer) { b.hex([]byte("key")) }, "text": func(b *buffer) { b.text("key") },
+	} {
+		moved := 0
+		for room := range 10 {
+			before := append(make(buffer, 0, 6+room), "secret"...)
+			b := before
+			if write(&b); &b[0] != &before[0] {
+				require.Equal(t, make([]byte, 6), []byte(before), "%s with room for %d", name, room)
+				moved++
+			}
+			require.Equal(t, "secret", string(b[:6]))
+		}
+		require.NotZero(t, moved)
+	}
+}
+
 func TestRequestsLeaveNothingBehind(t *testing.T) {
 	r := newRequests(strings.NewReader(`{"a":"secret"}{"b":"sec`))
 	text, err := r.next()
