@@ -110,10 +110,13 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "not how we ask: "+r.URL.String(), http.StatusTeapot)
 		return
 	}
-	if r.Method == http.MethodPost {
-		f.login(w, r)
-	} else {
+	switch {
+	case r.Method != http.MethodPost:
 		f.ask(w, r)
+	case r.Header.Get("Content-Type") != "application/json":
+		http.Error(w, "not JSON", http.StatusBadRequest) // as Keystone says
+	default:
+		f.login(w, r)
 	}
 }
 

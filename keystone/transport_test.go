@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -17,8 +18,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -64,6 +67,111 @@ func TestRetries(t *testing.T) {
 		})
 	}
 }
+
+// TestPauses: a Keystone that is down would hold up each request for minutes, or be asked again against the operator's will.
+func TestPauses(t *testing.T) {
+	for retries, want := range map[int]time.Duration{-1: 0, 0: 0, 1: 100 * time.Millisecond, 8: (100+200+400+800+1600)*time.Millisecond + 3*longestWait} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(t)
+			f.onLogin = func(w http.ResponseWriter, _ *http.Request) bool { fail(w, 503); return true }
+			start := time.Now()
+			_, err := f.client(t, func(c *Config) { c.Retries = retries }).Authenticate(t.Context())
+			requireFailure(t, Unavailable, err)
+			require.Equal(t, want, time.Since(start))
+			logins, _ := f.counts()
+			require.Equal(t, max(0, retries)+1, logins)
+			f.server.Close()
+		})
+	}
+}
+
+// TestNoTimeout: a timeout of 0 in the configuration would end every request before it begins, or none.
+func TestNoTimeout(t *testing.T) {
+	for _, timeout := range []time.Duration{0, -time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(t)
+			c := f.client(t, func(c *Config) { c.Timeout = timeout })
+			_, err := c.Authenticate(t.Context())
+			require.NoError(t, err)
+			f.onAsk = func(_ http.ResponseWriter, r *http.Request, _ string) bool { <-r.Context().Done(); return true }
+			start := time.Now()
+			_, err = c.Validate(t.Context(), bytesOf("alice"), nil)
+			requireFailure(t, Unavailable, err)
+			require.Equal(t, defaultTimeout, time.Since(start))
+			f.server.Close()
+		})
+	}
+}
+
+// TestConnections: a busy server would open one to Keystone for every request, never close them, or lose them.
+func TestConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		var dials, asking, most atomic.Int32
+		c := f.client(t, func(c *Config) {
+			c.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				dials.Add(1)
+				return f.network.dial(ctx, network, address)
+			}
+		})
+		_, err := c.Authenticate(t.Context())
+		require.NoError(t, err)
+		f.onAsk = func(w http.ResponseWriter, _ *http.Request, _ string) bool {
+			if now := asking.Add(1); now > most.Load() {
+				most.Store(now)
+			}
+			time.Sleep(time.Second)
+			asking.Add(-1)
+			w.WriteHeader(http.StatusForbidden)
+			return true
+		}
+		crowd := func() {
+			var wait sync.WaitGroup
+			for range 40 {
+				wait.Go(func() {
+					_, err := c.Validate(t.Context(), bytesOf("alice"), nil)
+					requireFailure(t, IdentityRefused, err)
+				})
+			}
+			wait.Wait()
+		}
+		crowd()
+		crowd()
+		require.EqualValues(t, maxConns, most.Load())
+		require.EqualValues(t, maxConns, dials.Load(), "they are used again")
+		time.Sleep(idleTimeout + time.Second)
+		crowd()
+		require.EqualValues(t, 2*maxConns, dials.Load(), "none is kept that nobody uses")
+
+		f.onAsk = func(w http.ResponseWriter, _ *http.Request, _ string) bool {
+			w.WriteHeader(http.StatusForbidden)
+			io.WriteString(w, strings.Repeat("x", 200<<10)) // more than is read
+			return true
+		}
+		crowd()
+		f.server.Close()
+	})
+}
+
+// TestHugeAnswers: a Keystone gone mad would take all the memory.
+func TestHugeAnswers(t *testing.T) {
+	for size, want := range map[int64]error{1 << 20: nil, 1<<20 + 1: errUnusable, 2 << 20: errUnusable} {
+		end := io.EOF
+		if size == 2<<20 {
+			end = errors.New("read on")
+		}
+		body := io.MultiReader(io.LimitReader(spaces{}, size), iotest.ErrReader(end))
+		_, err := readBody(&http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(body)})
+		require.ErrorIs(t, err, want, size)
+	}
+	transport := newFake(t).client(t).http.HTTPClient.Transport.(*http.Transport)
+	require.LessOrEqual(t, transport.MaxResponseHeaderBytes, int64(1<<20))
+}
+
+// spaces never end.
+type spaces struct{}
+
+func (spaces) Read(p []byte) (int, error) { return copy(p, strings.Repeat(" ", len(p))), nil }
 
 // TestSlowKeystone is given one attempt, and a call of several requests its own bound.
 func TestSlowKeystone(t *testing.T) {

@@ -305,6 +305,44 @@ func TestCacheTimes(t *testing.T) {
 	}
 }
 
+// TestSlowAnswerIsOldNews: what a slow Keystone said would be believed for longer than token_cache_time after it was asked.
+func TestSlowAnswerIsOldNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.know("alice", tokenJSON("alice", time.Now().Add(time.Hour), scoped))
+		f.onAsk = func(http.ResponseWriter, *http.Request, string) bool { time.Sleep(5 * time.Second); return false }
+		c := f.client(t, func(c *Config) { c.CacheTime = time.Minute })
+		_, err := c.Validate(t.Context(), bytesOf("alice"), nil)
+		require.NoError(t, err)
+		f.know("alice", "")
+		time.Sleep(time.Minute - 6*time.Second)
+		_, err = c.Validate(t.Context(), bytesOf("alice"), nil)
+		require.NoError(t, err, "from the cache")
+		time.Sleep(time.Second)
+		_, err = c.Validate(t.Context(), bytesOf("alice"), nil)
+		requireFailure(t, TokenRefused, err)
+		f.server.Close()
+	})
+}
+
+// TestExpiresInTheCache: a token revoked meanwhile would be believed beside a service's for as long as the cache holds it,
+// though it has expired.
+func TestExpiresInTheCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.know("alice", tokenJSON("alice", time.Now().Add(time.Minute), scoped))
+		f.know("nova", tokenJSON("nova", time.Now().Add(time.Hour), `"roles":[{"name":"service"}]`))
+		c := f.client(t)
+		_, err := c.Validate(t.Context(), bytesOf("alice"), bytesOf("nova"))
+		require.NoError(t, err)
+		f.know("alice", "")
+		time.Sleep(time.Minute)
+		_, err = c.Validate(t.Context(), bytesOf("alice"), bytesOf("nova"))
+		requireFailure(t, TokenRefused, err)
+		f.server.Close()
+	})
+}
+
 func TestRefusalsAreNotCached(t *testing.T) {
 	f := newFake(t)
 	c := f.client(t)

@@ -375,6 +375,19 @@ func TestLeftConnectionIsClosed(t *testing.T) {
 	require.ErrorIs(t, left.NetConn().SetDeadline(time.Time{}), net.ErrClosed)
 }
 
+// TestOlderServerLater: a session would fail for ever once another server, of an older version, has the address.
+func TestOlderServerLater(t *testing.T) {
+	s := serve(t, nil, func(conn *tls.Conn, request *RequestMessage) bool { ok(conn, request); return false },
+		speaks(InvalidMessage, lists(V1_2), V1_2))
+	c := client(t, nil, s)
+	for _, version := range []Version{Versions()[0], V1_2} {
+		_, err := Do(soon(t), c, get)
+		require.NoError(t, err)
+		require.Equal(t, version, c.Version())
+		require.Eventually(t, func() bool { return version == V1_2 || hungUp(c.conn) }, 10*time.Second, time.Millisecond)
+	}
+}
+
 // Nothing lasts longer than its context, nor a connection's beginning longer than its timeout.
 func TestDeadlines(t *testing.T) {
 	mute := listen(t, func(_ *server, conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
