@@ -61,8 +61,24 @@ func example() *RequestContext {
 	}
 }
 
+// texts is a context whose texts are of that length.
+func texts(length int) *RequestContext {
+	admin, s := true, strings.Repeat("s", length)
+	return &RequestContext{
+		AuthToken: secret.Bytes(s), ServiceToken: secret.Bytes(s), UserID: s, ProjectID: s, DomainID: s, IsAdmin: &admin,
+		Roles: slices.Repeat([]string{s}, 20), RequestID: s, GlobalRequestID: s, RemoteAddress: s, UserName: s, ProjectName: s,
+		UserDomainID: s, ProjectDomainID: s, Timestamp: s,
+	}
+}
+
+// TestEmptyTokenIsLeftOut: a server would refuse it, and with it the request.
+func TestEmptyTokenIsLeftOut(t *testing.T) {
+	bare := OpenStackCredential(&RequestContext{AuthToken: secret.Bytes("t")})
+	require.Equal(t, bare, OpenStackCredential(&RequestContext{AuthToken: secret.Bytes("t"), ServiceToken: secret.Bytes{}}))
+}
+
 func TestRequestContextRoundTrip(t *testing.T) {
-	for name, r := range map[string]*RequestContext{"full": full(), "example": example(), "empty": {}, "tokens of 64 KiB": {
+	for name, r := range map[string]*RequestContext{"full": full(), "example": example(), "empty": {}, "short": texts(1), "long": texts(999), "tokens of 64 KiB": {
 		AuthToken: bytes.Repeat([]byte("x"), 64<<10), ServiceToken: bytes.Repeat([]byte("y"), 64<<10),
 	}} {
 		t.Run(name, func(t *testing.T) {
@@ -118,6 +134,17 @@ func TestCallersCredential(t *testing.T) {
 	all, err := both.credentials(V1_0)
 	require.NoError(t, err)
 	require.Equal(t, []Credential{password}, all)
+}
+
+// TestPasswordOfAnotherType is not a password.
+func TestPasswordOfAnotherType(t *testing.T) {
+	name, password := "fred", []byte("p")
+	d := Credential{UsernameAndPassword, ttlv.StructValue(0, func(c *ttlv.Coder) {
+		c.Text(ttlv.TagUsername, &name)
+		c.Bytes(ttlv.TagPassword, &password)
+	})}
+	_, err := d.Password()
+	require.ErrorContains(t, err, "not Text String")
 }
 
 // TestEveryRequestCarriesTheCredential: the requests that look for a version too.

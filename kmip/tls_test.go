@@ -6,7 +6,9 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"net"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -191,6 +193,14 @@ func TestFailedHandshakeIsClosed(t *testing.T) {
 	require.ErrorIs(t, raw.SetDeadline(time.Time{}), net.ErrClosed)
 }
 
+// TestQuiet: a connection that was reset would be written to, and what was asked be in doubt.
+func TestQuiet(t *testing.T) {
+	broken, err := os.Open(os.DevNull) // each look at it is an error
+	require.NoError(t, err)
+	defer broken.Close()
+	require.False(t, quiet(broken))
+}
+
 // TestWhoseTimeWasShort: connect_timeout would be blamed where the request had no more time.
 func TestWhoseTimeWasShort(t *testing.T) {
 	for text, by := range map[string]time.Time{"no answer in time": past(), "no answer within connect_timeout (-1 s)": {}} {
@@ -207,6 +217,37 @@ func TestAlerts(t *testing.T) {
 		require.True(t, alerted(err, a))
 		require.False(t, alerted(err, a+1))
 		require.False(t, alerted(a, a), "one that we sent")
+		require.False(t, alerted(&net.OpError{Op: "local error", Err: a}, a), "one that we sent")
+	}
+}
+
+// TestAdviceOnAlerts: an operator would look in the wrong place, and the client try for ever what cannot succeed.
+func TestAdviceOnAlerts(t *testing.T) {
+	for advice, alerts := range map[string][]tls.AlertError{
+		"the server does not accept the certificate in certfile": {42, 43, 44, 45, 46, 48, 49, 116},
+		"the server accepts none of the suites offered":          {40, 71},
+		"the server does not know the name it is asked for":      {112},
+		"": {10, 47, 80, 90}, // an unexpected message, an illegal parameter, an internal error, a user's leave
+	} {
+		for _, alert := range alerts {
+			err := (&TLS{MinVersion: tls.VersionTLS12}).explain(&net.OpError{Op: "remote error", Err: alert}, false)
+			require.ErrorContains(t, err, advice, int(alert))
+			require.Equal(t, advice != "", isPermanent(err), int(alert))
+		}
+	}
+}
+
+// TestStrangeNames: a certificate could write to the operator's terminal.
+func TestStrangeNames(t *testing.T) {
+	cert := &x509.Certificate{DNSNames: []string{"kms.example", "kms\x1b[2J\n"}}
+	require.Equal(t, `kms.example, "kms\x1b[2J\n"`, CertificateNames(cert))
+}
+
+// TestWhoseCertificateExpired: the server's would be renewed in vain where the CA's above it has expired.
+func TestWhoseCertificateExpired(t *testing.T) {
+	for _, ca := range []bool{false, true} {
+		err := (&TLS{}).explain(x509.CertificateInvalidError{Cert: &x509.Certificate{IsCA: ca}, Reason: x509.Expired}, true)
+		require.Equal(t, ca, strings.Contains(err.Error(), "needs this CA's renewed certificate"))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -151,6 +152,23 @@ func TestUnreadableKeyFile(t *testing.T) {
 	var err error
 	novaconf.AsNobody(func() { err = files.CheckKeyFile(config) })
 	require.ErrorContains(t, err, "permission denied")
+}
+
+// TestPipeForAKey: nobody would ever write to it, and a service would hang at its first request.
+func TestPipeForAKey(t *testing.T) {
+	p := newPEMFiles(t)
+	p.make(t)
+	files, config := p.load(t)
+	require.NoError(t, os.Remove(p.path("client-key.pem")))
+	require.NoError(t, syscall.Mkfifo(p.path("client-key.pem"), 0o600))
+	said := make(chan error, 1)
+	go func() { said <- files.CheckKeyFile(config) }()
+	select {
+	case err := <-said:
+		require.ErrorContains(t, err, "is not a regular file")
+	case <-time.After(10 * time.Second):
+		require.Fail(t, "it waits")
+	}
 }
 
 // TestIdentityRefused has an error for every file that cannot serve, which names the option's place and what to do.

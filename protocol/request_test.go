@@ -197,3 +197,13 @@ func TestALongOpIsNotRepeated(t *testing.T) {
 	out, _, _ := serve(fmt.Sprintf(`{"version":1,"op":%q}`, strings.Repeat("x", 1e6)))
 	require.Less(t, len(out), 1000)
 }
+
+// TestKeysHaveAnAlgorithm: a public key would come back to Castellan without its algorithm and length.
+func TestKeysHaveAnAlgorithm(t *testing.T) {
+	for kind, key := range map[protocol.ObjectType]bool{
+		protocol.SymmetricKey: true, protocol.PublicKey: true, protocol.PrivateKey: true,
+		protocol.Certificate: false, protocol.Passphrase: false, protocol.OpaqueData: false,
+	} {
+		require.Equal(t, key, kind.IsKey(), kind)
+	}
+}
