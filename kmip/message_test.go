@@ -110,6 +110,45 @@ func TestLocateOfAll(t *testing.T) {
 	}
 }
 
+// TestTooManyAttributes: a server could fill the client's memory with a message of them.
+func TestTooManyAttributes(t *testing.T) {
+	many := Attributes(slices.Repeat([]Attribute{TextAttribute(ttlv.TagObjectGroup, "g")}, maxAttributes+1))
+	message, err := new(ttlv.Coder).Append(nil, ttlv.TagAttributes, many.v2)
+	require.NoError(t, err)
+	require.ErrorContains(t, new(ttlv.Coder).Decode(message, ttlv.TagAttributes, new(Attributes).v2), "more than 8192 attributes")
+	_, err = new(ttlv.Coder).Append(nil, ttlv.TagTemplateAttribute, many.v1)
+	require.ErrorContains(t, err, "more than 8192 attributes")
+}
+
+// TestAttributesAreToldApart: another attribute, or a broken one, would pass for a name or a record of whose the object is.
+func TestAttributesAreToldApart(t *testing.T) {
+	name := NameAttribute("n")
+	broken := TextAttribute(ttlv.TagName, "broken")
+	alike := Attribute{AttributeName: AttributeName{Name: "x-name"}, Value: name.Value}
+	l := Attributes{broken, alike, name, ApplicationAttribute("theirs", "a"), ApplicationAttribute("ours", "b")}
+	require.Equal(t, []string{"n"}, l.Names())
+	data, ok := l.ApplicationData("ours")
+	require.True(t, ok)
+	require.Equal(t, "b", data)
+	_, ok = l.ApplicationData("nobody's")
+	require.False(t, ok)
+
+	custom := func(name string) Attribute {
+		return Attribute{AttributeName: AttributeName{Name: name}, Value: ttlv.TextValue("v")}
+	}
+	l = Attributes{custom("x-a"), custom("x-b"), custom("x-a")}
+	l.number()
+	require.Equal(t, []int32{0, 0, 1}, []int32{l[0].Index, l[1].Index, l[2].Index})
+}
+
+// TestApplicationWithoutData: a server may leave it out where it is empty.
+func TestApplicationWithoutData(t *testing.T) {
+	space := "theirs"
+	v := ttlv.StructValue(0, func(c *ttlv.Coder) { c.Text(ttlv.TagApplicationNamespace, &space) })
+	l := Attributes{attribute(ttlv.TagApplicationSpecificInformation, v)}
+	require.Equal(t, []ApplicationInformation{{Namespace: "theirs"}}, l.Applications())
+}
+
 func TestGoldens(t *testing.T) {
 	for _, tt := range []struct {
 		name string
