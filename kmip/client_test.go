@@ -784,3 +784,30 @@ func TestErrorsSayWhatTheyAre(t *testing.T) {
 	}
 	require.EqualError(t, ErrNotRun, "kmip: not run, since an operation before it failed")
 }
+
+// TestProbe: check would blame the wrong host or the wrong credentials, and leave connections open.
+func TestProbe(t *testing.T) {
+	s := serve(t, nil, ok)
+	c := client(t, func(c *Config) { c.Credentials = []Credential{PasswordCredential("fred", []byte("p"))} }, s)
+	caller := OpenStackCredential(example())
+	c.As(&caller)
+	p := c.Probes()[0]
+	defer p.Close()
+	_, err := p.Connect(soon(t))
+	require.NoError(t, err)
+	_, err = p.Handshake(soon(t))
+	require.NoError(t, err)
+	require.Equal(t, s.address, p.Server())
+	require.True(t, p.Credentials())
+	p.Anonymous()
+	require.False(t, p.Credentials())
+	_, err = Do(soon(t), p.Client, get)
+	require.NoError(t, err)
+	require.Empty(t, s.requests[0].Header.Credentials)
+
+	_, err = p.Connect(soon(t))
+	require.NoError(t, err)
+	reached := p.reached
+	require.NoError(t, p.Close())
+	require.ErrorIs(t, reached.SetDeadline(time.Time{}), net.ErrClosed)
+}
