@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"kmip-keymgr/ttlv"
 )
 
 // wired is a TLS connection over a wire, with a server that answers as it is told.
@@ -110,4 +112,17 @@ func TestWriteSecretFails(t *testing.T) {
 	conn := wired(t, tls.VersionTLS13, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
 	require.NoError(t, conn.NetConn().Close())
 	require.ErrorIs(t, writeSecret(conn, make([]byte, 1000)), net.ErrClosed)
+}
+
+// TestPublicStart: a token or password in the first record would stay where crypto/tls makes room for that.
+func TestPublicStart(t *testing.T) {
+	for _, d := range []Credential{OpenStackCredential(&RequestContext{AuthToken: []byte("secret")}), PasswordCredential("", []byte("secret"))} {
+		for _, v := range Versions() {
+			var b Batch
+			Add(&b, get)
+			message, err := b.message(v, []Credential{d}).Append(new(ttlv.Coder), nil)
+			require.NoError(t, err)
+			require.GreaterOrEqual(t, bytes.Index(message, []byte("secret")), publicStart, v)
+		}
+	}
 }
