@@ -152,3 +152,118 @@ func TestListMany(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, l.Objects, "what is located is held against the type asked for")
 }
+
+// library answers a Locate with these objects, and shows each as alice's under the Names that it has here. Objects without
+// any are as shows has them.
+func library(ids []string, names map[string][]string) liar {
+	return func(m *kmip.RequestMessage) (items []kmip.ResponseItem) {
+		for i := range m.Items {
+			id := ""
+			switch p := m.Items[i].Payload.(type) {
+			case *kmip.GetAttributes:
+				id = p.UniqueIdentifier
+			case *kmip.Get:
+				id = p.UniqueIdentifier
+			case *kmip.Locate:
+				items = append(items, kmip.ResponseItem{Payload: &kmip.LocateResponse{UniqueIdentifiers: ids}})
+				continue
+			}
+			item := shows(&kmip.RequestMessage{Items: m.Items[i : i+1]}, id, id, "project-a")[0]
+			if shown, ok := item.Payload.(*kmip.GetAttributesResponse); ok && names != nil {
+				shown.Attributes = append(shown.Attributes[:1:1], shown.Attributes[2])
+				for _, name := range names[id] {
+					shown.Attributes = append(shown.Attributes, kmip.NameAttribute(name))
+				}
+			}
+			items = append(items, item)
+		}
+		return items
+	}
+}
+
+// TestListWithoutKeyIDs has objects that others made, whose identifiers are no UUIDs. Without a Name that is one, nobody could
+// ask for what is listed; with one behind another Name, a key would be missing.
+func TestListWithoutKeyIDs(t *testing.T) {
+	m := lie(t, library([]string{"1", "2", "3", "4", asked}, map[string][]string{
+		"2": {"backup"}, "3": {another}, "4": {"backup", "33333333-3333-4333-8333-333333333333"}, asked: {protocol.NewUUID()},
+	}))
+	list, err := m.ListKeys(t.Context(), alice, &protocol.ListKeys{MetadataOnly: true})
+	require.NoError(t, err)
+	var ids []string
+	for _, o := range list.Objects {
+		ids = append(ids, o.ID)
+	}
+	require.Equal(t, []string{another, "33333333-3333-4333-8333-333333333333", asked}, ids)
+}
+
+// TestListFails has a server refuse some part of what a list needs. A list that leaves keys out without a word would have
+// them taken for gone.
+func TestListFails(t *testing.T) {
+	ids := make([]string, 4)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("00000000-0000-4000-8000-%012d", i)
+	}
+	honest := library(ids, nil)
+	for name, test := range map[string]struct {
+		want protocol.Kind
+		lies liar // nil from it for an honest answer
+	}{
+		"Locate": {protocol.Forbidden, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			return refuses(m, kmip.PermissionDenied)
+		}},
+		"second page": {protocol.Forbidden, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			located, ok := m.Items[0].Payload.(*kmip.Locate)
+			switch {
+			case ok && located.OffsetItems > 0:
+				return refuses(m, kmip.PermissionDenied)
+			case ok:
+				return []kmip.ResponseItem{{Payload: &kmip.LocateResponse{LocatedItems: 4, UniqueIdentifiers: ids[:2]}}}
+			}
+			return nil
+		}},
+		"message": {protocol.Forbidden, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			if _, reads := m.Items[0].Payload.(*kmip.GetAttributes); reads {
+				return refuses(m, kmip.PermissionDenied)
+			}
+			return nil
+		}},
+		"first half of what is too large": {protocol.Forbidden, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			p, reads := m.Items[0].Payload.(*kmip.GetAttributes)
+			switch {
+			case reads && len(m.Items) == 2*len(ids):
+				return refuses(m, kmip.ResponseTooLarge)
+			case reads && p.UniqueIdentifier == ids[0]:
+				return refuses(m, kmip.PermissionDenied)
+			}
+			return nil
+		}},
+		"one that is too large alone": {protocol.Unsupported, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			if _, reads := m.Items[0].Payload.(*kmip.GetAttributes); reads {
+				return refuses(m, kmip.ResponseTooLarge)
+			}
+			return nil
+		}},
+		"a key that is cut short": {protocol.Internal, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			items := honest(m)
+			for i := range items {
+				if got, ok := items[i].Payload.(*kmip.GetResponse); ok && got.UniqueIdentifier == ids[2] {
+					got.Object.KeyBlock.Length = 256
+				}
+			}
+			return items
+		}},
+	} {
+		m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			if items := test.lies(m); items != nil {
+				return items
+			}
+			return honest(m)
+		})
+		list, err := m.ListKeys(t.Context(), alice, &protocol.ListKeys{})
+		require.Equal(t, test.want, kind(err), "%s: %v", name, err)
+		require.Nil(t, list, name)
+	}
+	list, err := lie(t, honest).ListKeys(t.Context(), alice, &protocol.ListKeys{})
+	require.NoError(t, err)
+	require.Len(t, list.Objects, len(ids))
+}
