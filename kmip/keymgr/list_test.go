@@ -73,7 +73,8 @@ func TestListBesideUnknown(t *testing.T) {
 	}
 }
 
-// TestListPages has servers that name one object at a time, and that name all of them at any time.
+// TestListPages has servers that name one object at a time, that name all of them at any time, and that count one which they
+// never name: a list would never end.
 func TestListPages(t *testing.T) {
 	ids := []string{asked, another}
 	testListPages(t, func(offset int32) *kmip.LocateResponse {
@@ -81,6 +82,9 @@ func TestListPages(t *testing.T) {
 	})
 	testListPages(t, func(int32) *kmip.LocateResponse {
 		return &kmip.LocateResponse{LocatedItems: 3, UniqueIdentifiers: ids}
+	})
+	testListPages(t, func(offset int32) *kmip.LocateResponse {
+		return &kmip.LocateResponse{LocatedItems: 3, UniqueIdentifiers: ids[min(offset, 2):]}
 	})
 }
 
@@ -266,4 +270,30 @@ func TestListFails(t *testing.T) {
 	list, err := lie(t, honest).ListKeys(t.Context(), alice, &protocol.ListKeys{})
 	require.NoError(t, err)
 	require.Len(t, list.Objects, len(ids))
+}
+
+// TestListBesideGone has an object go away behind the Locate, and one of which only the attributes are left. They are in
+// nobody's way, and nobody is shown a key that cannot be had.
+func TestListBesideGone(t *testing.T) {
+	gone, destroyed := protocol.NewUUID(), protocol.NewUUID()
+	honest := library([]string{gone, destroyed, asked}, nil)
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		items := honest(m)
+		for i := range items {
+			p, ok := items[i].Payload.(*kmip.GetAttributesResponse)
+			switch {
+			case ok && p.UniqueIdentifier == gone:
+				items[i] = fails(kmip.ItemNotFound)
+			case ok && p.UniqueIdentifier == destroyed:
+				p.Attributes = append(p.Attributes, kmip.EnumAttribute(ttlv.TagState, kmip.Destroyed))
+			}
+		}
+		return items
+	})
+	for _, who := range []*protocol.Context{alice, service} {
+		list, err := m.ListKeys(t.Context(), who, &protocol.ListKeys{MetadataOnly: true})
+		require.NoError(t, err)
+		require.Len(t, list.Objects, 1)
+		require.Equal(t, asked, list.Objects[0].ID)
+	}
 }
