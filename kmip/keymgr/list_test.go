@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kmip-keymgr/kmip"
+	"kmip-keymgr/mock"
 	"kmip-keymgr/protocol"
 	"kmip-keymgr/ttlv"
 )
@@ -295,5 +296,27 @@ func TestListBesideGone(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, list.Objects, 1)
 		require.Equal(t, asked, list.Objects[0].ID)
+	}
+}
+
+// TestListRefusedAsAWhole has a server refuse to read several objects at once, before it looks at any. Where their answer is
+// too large, half of them may not be; or else the caller is told why there is no list.
+func TestListRefusedAsAWhole(t *testing.T) {
+	for reason, want := range map[kmip.ResultReason]protocol.Kind{kmip.ResponseTooLarge: "", kmip.PermissionDenied: protocol.Forbidden} {
+		d := new(door)
+		b := start(t, setting{mock: mock.Config{Authenticate: d.authenticate}, keymgr: isolating()})
+		b.create(alice, 256)
+		b.create(alice, 256)
+		messages := 0
+		d.refuses = func(*kmip.RequestContext) error {
+			if messages++; messages == 2 { // behind the Locate
+				return reason
+			}
+			return nil
+		}
+		list, err := b.ListKeys(t.Context(), alice, &protocol.ListKeys{})
+		require.Equal(t, want, kind(err), "%v", err)
+		require.Equal(t, want == "", list != nil && len(list.Objects) == 2)
+		require.GreaterOrEqual(t, messages, 2)
 	}
 }

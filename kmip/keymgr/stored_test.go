@@ -375,3 +375,25 @@ func TestStrangersObjectInAPair(t *testing.T) {
 		}
 	}
 }
+
+// TestHalfAPairNotActive is about a server that makes one half of a pair Active and not the other. A pair that cannot be used
+// is not said to be there, and neither half stays behind.
+func TestHalfAPairNotActive(t *testing.T) {
+	for refused := range 2 {
+		s := newShelf()
+		m := lie(t, each(func(p kmip.Payload) kmip.ResponseItem {
+			if a, ok := p.(*kmip.Activate); ok && a.UniqueIdentifier == s.ids[refused] {
+				return fails(kmip.PermissionDenied)
+			}
+			placeholder := ""
+			if answer := s.answer(p, &placeholder); answer != nil {
+				return kmip.ResponseItem{Payload: answer}
+			}
+			return fails(kmip.ItemNotFound)
+		}), lasting(time.Minute))
+		_, err := m.CreateKeyPair(t.Context(), alice, createAES("name"))
+		require.Equal(t, protocol.Forbidden, kind(err), "%v", err)
+		require.Len(t, s.ids, 2)
+		require.Empty(t, s.objects)
+	}
+}
