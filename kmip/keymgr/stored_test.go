@@ -208,16 +208,26 @@ func namesIn(p kmip.Payload) []string {
 // TestHalfAPairNotKept is about a server that keeps the record of one half of a pair alone. No half stays behind.
 func TestHalfAPairNotKept(t *testing.T) {
 	for _, kept := range []int{0, 1} {
-		s := newShelf()
-		s.keep = keepLast(kept)
-		_, err := lie(t, s.serve, lasting(time.Minute)).CreateKeyPair(t.Context(), alice, createAES("name"))
-		require.Len(t, s.ids, 4, "the second pair in the plainest form")
-		if kept == 0 {
-			require.Equal(t, protocol.Unsupported, kind(err))
-			require.Empty(t, s.objects)
-		} else {
-			require.NoError(t, err)
-			require.Len(t, s.objects, 2)
+		for half, of := range map[string]func(*kmip.CreateKeyPairResponse) string{
+			"private": func(r *kmip.CreateKeyPairResponse) string { return r.Private },
+			"public":  func(r *kmip.CreateKeyPairResponse) string { return r.Public },
+		} {
+			s := newShelf()
+			_, err := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+				items := s.serve(m)
+				if made, ok := items[0].Payload.(*kmip.CreateKeyPairResponse); ok {
+					s.objects[of(made)] = keepLast(kept)(s.objects[of(made)])
+				}
+				return items
+			}, lasting(time.Minute)).CreateKeyPair(t.Context(), alice, createAES("name"))
+			require.Len(t, s.ids, 4, "%s: the second pair in the plainest form", half)
+			if kept == 0 {
+				require.Equal(t, protocol.Unsupported, kind(err), half)
+				require.Empty(t, s.objects, half)
+			} else {
+				require.NoError(t, err, half)
+				require.Len(t, s.objects, 2, half)
+			}
 		}
 	}
 }
@@ -395,5 +405,43 @@ func TestHalfAPairNotActive(t *testing.T) {
 		require.Equal(t, protocol.Forbidden, kind(err), "%v", err)
 		require.Len(t, s.ids, 2)
 		require.Empty(t, s.objects)
+	}
+}
+
+// TestPairWithoutAnswer is about a server that makes a pair, or half of it, and does not say so. What is there of both halves
+// is taken for the pair, each half for what it is; half of one is none; and what cannot be looked for is not made again.
+func TestPairWithoutAnswer(t *testing.T) {
+	for name, test := range map[string]struct {
+		lost  int // the half that is not there, -1 for none
+		blind int // so many Locates of the private half are refused
+		pairs int // that are made
+	}{
+		"whole": {-1, 0, 1}, "without private": {0, 0, 2}, "without public": {1, 0, 2}, "half of it unseen": {-1, 2, 1},
+	} {
+		f := &finding{shelf: newShelf()}
+		lost, blind := false, test.blind
+		m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			items := f.serve(m)
+			switch p := m.Items[0].Payload.(type) {
+			case *kmip.CreateKeyPair:
+				if lost {
+					break
+				}
+				if lost = true; test.lost >= 0 {
+					delete(f.objects, f.ids[test.lost])
+				}
+				return nil
+			case *kmip.Locate:
+				if blind > 0 && slices.Equal(p.Attributes.Names(), f.objects[f.ids[0]].Names()) {
+					blind--
+					return refuses(m, kmip.PermissionDenied)
+				}
+			}
+			return items
+		}, lasting(time.Minute))
+		pair, err := m.CreateKeyPair(t.Context(), alice, createAES("name"))
+		require.NoError(t, err, name)
+		require.Len(t, f.ids, 2*test.pairs, name)
+		require.Equal(t, f.ids[2*test.pairs-2:], []string{pair.PrivateKeyID, pair.PublicKeyID}, name)
 	}
 }
