@@ -104,3 +104,51 @@ func TestConsumersUnsupported(t *testing.T) {
 	require.Equal(t, protocol.Unsupported, kind(err))
 	require.Equal(t, "OperationNotSupported", err.(*protocol.Error).Reason)
 }
+
+// TestWhatIsNoConsumer has a key on which others note something of their own. It is nobody who uses the key, which could not
+// be deleted for it.
+func TestWhatIsNoConsumer(t *testing.T) {
+	b := start(t, setting{keymgr: isolating()})
+	id := b.create(alice, 256)
+	client := kmip.NewClient(b.server.Client())
+	defer client.Close()
+	for namespace, data := range map[string]string{
+		"backup": `{"service":"s","resource_type":"t","resource_id":"i"}`, "openstack-consumer-1": "since Monday", "openstack-consumer-2": `["s"]`,
+	} {
+		note := kmip.ApplicationAttribute(namespace, data)
+		_, err := kmip.Do(t.Context(), client, &kmip.AddAttribute{UniqueIdentifier: id, Attribute: note})
+		require.NoError(t, err)
+	}
+	require.Empty(t, b.get(alice, id).Consumers)
+	b.delete(alice, id)
+}
+
+// TestConsumersApart has each consumer be in a namespace of its own, or else a server that keeps one instance a namespace
+// would forget one of two, and the key be deleted that it still uses.
+func TestConsumersApart(t *testing.T) {
+	b := start(t, setting{keymgr: isolating()})
+	made, err := b.CreateKey(t.Context(), service, createAES("")) // without a record, so that the first index is a consumer's
+	require.NoError(t, err)
+	var changes []*protocol.ChangeConsumer
+	for i := range 3 {
+		change := consumer(made.KeyID)
+		change.Consumer.ResourceID = string(rune('a' + i))
+		changes = append(changes, change)
+		_, err := b.AddConsumer(t.Context(), service, change)
+		require.NoError(t, err)
+	}
+	client := kmip.NewClient(b.server.Client())
+	defer client.Close()
+	got, err := kmip.Do(t.Context(), client, &kmip.GetAttributes{UniqueIdentifier: made.KeyID})
+	require.NoError(t, err)
+	namespaces := map[string]bool{}
+	for _, info := range got.Attributes.Applications() {
+		namespaces[info.Namespace] = true
+	}
+	require.Len(t, namespaces, len(changes))
+	for i, change := range changes {
+		_, err := b.RemoveConsumer(t.Context(), service, change)
+		require.NoError(t, err)
+		require.Len(t, b.get(service, made.KeyID).Consumers, len(changes)-i-1)
+	}
+}

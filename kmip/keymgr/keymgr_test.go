@@ -491,6 +491,7 @@ func TestPair(t *testing.T) {
 				require.Equal(t, "RSA", half.Algorithm)
 				require.Equal(t, 2048, half.BitLength)
 				require.Equal(t, "pair", half.Name)
+				require.Equal(t, map[bool]string{true: "active", false: "pre-active"}[s.keymgr.Activate], half.State)
 				b.delete(alice, half.ID)
 			}
 			require.Empty(t, b.list(service))
@@ -509,4 +510,44 @@ func TestLengthLeftOut(t *testing.T) {
 	}
 	_, err := b.StoreKey(t.Context(), alice, &protocol.StoreKey{Object: key(0)})
 	require.Equal(t, protocol.InvalidRequest, kind(err))
+}
+
+// TestUsage holds what objects are for against what their users do with them: a server refuses a key any other use.
+func TestUsage(t *testing.T) {
+	b := start(t, setting{keymgr: isolating()})
+	private, public, certificate := rsaObjects(t)
+	hmac := &protocol.Object{Type: protocol.SymmetricKey, Algorithm: "HMAC-SHA256", BitLength: 256, Value: make(secret.Bytes, 32)}
+	pair, err := b.CreateKeyPair(t.Context(), alice, &protocol.CreateKey{Algorithm: "RSA", Length: 2048})
+	require.NoError(t, err)
+	client := kmip.NewClient(b.server.Client())
+	defer client.Close()
+	encrypts, authenticates := kmip.UsageEncrypt|kmip.UsageDecrypt, kmip.UsageMACGenerate|kmip.UsageMACVerify
+	signs, verifies := kmip.UsageSign|kmip.UsageDecrypt, kmip.UsageVerify|kmip.UsageEncrypt
+	for _, test := range []struct {
+		what, id string
+		usage    kmip.UsageMask
+	}{
+		{"AES", b.create(alice, 256), encrypts},
+		{"HMAC", b.store(alice, hmac), authenticates},
+		{"private", b.store(alice, private), signs},
+		{"public", b.store(alice, public), verifies},
+		{"made private", pair.PrivateKeyID, signs},
+		{"made public", pair.PublicKeyID, verifies},
+		{"certificate", b.store(alice, certificate), kmip.UsageVerify},
+		{"passphrase", b.store(alice, passphrase()), kmip.UsageDeriveKey},
+	} {
+		got, err := kmip.Do(t.Context(), client, &kmip.GetAttributes{UniqueIdentifier: test.id})
+		require.NoError(t, err)
+		require.Equal(t, test.usage, kmip.UsageMask(got.Attributes.Int(ttlv.TagCryptographicUsageMask)), test.what)
+	}
+}
+
+// TestPairOfNoSuchKind asks for pairs that there are not. Nothing is made of what cannot be meant.
+func TestPairOfNoSuchKind(t *testing.T) {
+	b := start(t, setting{keymgr: isolating()})
+	for _, args := range []*protocol.CreateKey{{Algorithm: "ROT13", Length: 256}, {Length: 2048}} {
+		_, err := b.CreateKeyPair(t.Context(), alice, args)
+		require.Equal(t, protocol.InvalidRequest, kind(err), "%v", err)
+	}
+	require.Zero(t, b.server.Requests())
 }
