@@ -47,6 +47,7 @@ func TestConsumers(t *testing.T) {
 			remove(volume)
 			_, err = b.RemoveConsumer(ctx, alice, &protocol.ChangeConsumer{KeyID: id, Consumer: volume})
 			require.Equal(t, protocol.NotFound, kind(err))
+			require.Equal(t, "ItemNotFound", err.(*protocol.Error).Reason)
 			require.Equal(t, []protocol.Consumer{server}, b.get(alice, id).Consumers)
 			remove(server)
 			b.delete(alice, id)
@@ -103,6 +104,12 @@ func TestConsumersUnsupported(t *testing.T) {
 	_, err := b.AddConsumer(context.Background(), alice, &protocol.ChangeConsumer{KeyID: b.create(alice, 256), Consumer: protocol.Consumer{Service: "a", ResourceType: "b", ResourceID: "c"}})
 	require.Equal(t, protocol.Unsupported, kind(err))
 	require.Equal(t, "OperationNotSupported", err.(*protocol.Error).Reason)
+
+	b = start(t, setting{keymgr: isolating()})
+	b.server.Inject(mock.Fault{Operation: kmip.OpAddAttribute, Action: mock.Fail, Reason: kmip.InvalidMessage})
+	_, err = b.AddConsumer(t.Context(), alice, consumer(b.create(alice, 256)))
+	require.Equal(t, protocol.Unsupported, kind(err))
+	require.ErrorContains(t, err, "the server cannot add or delete attributes", "an operator is told what for")
 }
 
 // TestWhatIsNoConsumer has a key on which others note something of their own. It is nobody who uses the key, which could not
@@ -110,14 +117,10 @@ func TestConsumersUnsupported(t *testing.T) {
 func TestWhatIsNoConsumer(t *testing.T) {
 	b := start(t, setting{keymgr: isolating()})
 	id := b.create(alice, 256)
-	client := kmip.NewClient(b.server.Client())
-	defer client.Close()
 	for namespace, data := range map[string]string{
 		"backup": `{"service":"s","resource_type":"t","resource_id":"i"}`, "openstack-consumer-1": "since Monday", "openstack-consumer-2": `["s"]`,
 	} {
-		note := kmip.ApplicationAttribute(namespace, data)
-		_, err := kmip.Do(t.Context(), client, &kmip.AddAttribute{UniqueIdentifier: id, Attribute: note})
-		require.NoError(t, err)
+		b.note(id, namespace, data)
 	}
 	require.Empty(t, b.get(alice, id).Consumers)
 	b.delete(alice, id)
@@ -137,12 +140,8 @@ func TestConsumersApart(t *testing.T) {
 		_, err := b.AddConsumer(t.Context(), service, change)
 		require.NoError(t, err)
 	}
-	client := kmip.NewClient(b.server.Client())
-	defer client.Close()
-	got, err := kmip.Do(t.Context(), client, &kmip.GetAttributes{UniqueIdentifier: made.KeyID})
-	require.NoError(t, err)
 	namespaces := map[string]bool{}
-	for _, info := range got.Attributes.Applications() {
+	for _, info := range b.noted(made.KeyID) {
 		namespaces[info.Namespace] = true
 	}
 	require.Len(t, namespaces, len(changes))

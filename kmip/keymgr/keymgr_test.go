@@ -428,6 +428,72 @@ func TestSecondRecord(t *testing.T) {
 	}
 }
 
+// TestRecordOfAnotherKind has a key to which somebody has added a record in the other form, of another project. The key stays
+// its own project's, under its own name.
+func TestRecordOfAnotherKind(t *testing.T) {
+	b := start(t, setting{keymgr: isolating()})
+	id := b.create(alice, 256)
+	b.note(id, "openstack", `{"openstack-project-id":"project-b","openstack-name":"other"}`)
+	_, err := b.GetKey(t.Context(), bob, &protocol.GetKey{KeyID: id})
+	require.Equal(t, protocol.NotFound, kind(err))
+	require.Equal(t, "volume key", b.get(alice, id).Name)
+}
+
+// note has somebody else note something on an object.
+func (b *bench) note(id, namespace, data string) {
+	b.t.Helper()
+	client := kmip.NewClient(b.server.Client())
+	defer client.Close()
+	_, err := kmip.Do(b.t.Context(), client, &kmip.AddAttribute{UniqueIdentifier: id, Attribute: kmip.ApplicationAttribute(namespace, data)})
+	require.NoError(b.t, err)
+}
+
+// noted is what is noted on an object.
+func (b *bench) noted(id string) []kmip.ApplicationInformation {
+	b.t.Helper()
+	client := kmip.NewClient(b.server.Client())
+	defer client.Close()
+	got, err := kmip.Do(b.t.Context(), client, &kmip.GetAttributes{UniqueIdentifier: id})
+	require.NoError(b.t, err)
+	return got.Attributes.Applications()
+}
+
+// TestRecordAsWritten holds a record against how it has always been written: by another version of this program, or beside
+// one, a key would be nobody's.
+func TestRecordAsWritten(t *testing.T) {
+	b := start(t, setting{keymgr: isolating()})
+	for _, test := range []struct {
+		who    *protocol.Context
+		name   string
+		plain  bool // the server refuses it at first
+		record []kmip.ApplicationInformation
+	}{
+		{alice, "volume key", false, []kmip.ApplicationInformation{
+			{Namespace: "openstack-project-id", Data: "project-a"}, {Namespace: "openstack-user-id", Data: "alice"},
+			{Namespace: "openstack-name", Data: "volume key"}, {Namespace: "openstack-request-id", Data: "req-1"},
+		}},
+		{alice, "schl\u00fcssel \U0001f511\x7f", true, []kmip.ApplicationInformation{{Namespace: "openstack", Data: `{"openstack-project-id":"project-a",` +
+			`"openstack-user-id":"alice","openstack-name":"schl\u00fcssel \ud83d\udd11` + "\x7f" + `","openstack-request-id":"req-1"}`}}},
+		{bob, "not ASCII alone was the trouble", false, []kmip.ApplicationInformation{
+			{Namespace: "openstack-project-id", Data: "project-b"}, {Namespace: "openstack-user-id", Data: "bob"},
+			{Namespace: "openstack-name", Data: "not ASCII alone was the trouble"},
+		}},
+		{service, "\u00e9", true, []kmip.ApplicationInformation{{Namespace: "openstack", Data: `{"openstack-name":"\u00e9"}`}}},
+		{service, "name", false, []kmip.ApplicationInformation{{Namespace: "openstack-name", Data: "name"}}},
+		{&protocol.Context{ProjectID: "p"}, "name", true, []kmip.ApplicationInformation{
+			{Namespace: "openstack", Data: `{"openstack-project-id":"p","openstack-name":"name"}`},
+		}},
+	} {
+		if test.plain {
+			b.server.Inject(mock.Fault{Operation: kmip.OpCreate, Action: mock.Fail, Reason: kmip.InvalidField})
+		}
+		made, err := b.CreateKey(t.Context(), test.who, createAES(test.name))
+		require.NoError(t, err, test.name)
+		require.Equal(t, test.record, b.noted(made.KeyID))
+		require.Equal(t, test.name, b.get(test.who, made.KeyID).Name)
+	}
+}
+
 func TestExpiration(t *testing.T) {
 	b := start(t, setting{keymgr: isolating()})
 	at := time.Now().Add(time.Hour).Truncate(time.Second)

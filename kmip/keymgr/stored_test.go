@@ -234,19 +234,22 @@ func TestHalfAPairNotKept(t *testing.T) {
 
 // TestIndicesNotShown is about a server that leaves indices out: by the index 0 it would delete whose the key is.
 func TestIndicesNotShown(t *testing.T) {
-	s := newShelf()
-	s.show = func(a *kmip.Attribute) { a.Index = 0 }
-	m := lie(t, s.serve, lasting(time.Minute))
-	made, err := m.CreateKey(t.Context(), alice, createAES("name"))
-	require.NoError(t, err)
-	change := &protocol.ChangeConsumer{KeyID: made.KeyID, Consumer: protocol.Consumer{Service: "cinder", ResourceType: "volume", ResourceID: "v1"}}
-	_, err = m.AddConsumer(t.Context(), alice, change)
-	require.NoError(t, err)
-	_, err = m.RemoveConsumer(t.Context(), alice, change)
-	require.Equal(t, protocol.Unsupported, kind(err))
-	o, err := m.GetKey(t.Context(), alice, &protocol.GetKey{KeyID: made.KeyID})
-	require.NoError(t, err)
-	require.Len(t, o.Consumers, 1)
+	for _, who := range []*protocol.Context{alice, service} { // who records four facts, and one
+		s := newShelf()
+		s.show = func(a *kmip.Attribute) { a.Index = 0 }
+		m := lie(t, s.serve, lasting(time.Minute))
+		made, err := m.CreateKey(t.Context(), who, createAES("name"))
+		require.NoError(t, err)
+		for range 2 {
+			_, err = m.AddConsumer(t.Context(), who, consumer(made.KeyID))
+			require.NoError(t, err)
+		}
+		_, err = m.RemoveConsumer(t.Context(), who, consumer(made.KeyID))
+		require.Equal(t, protocol.Unsupported, kind(err))
+		o, err := m.GetKey(t.Context(), who, &protocol.GetKey{KeyID: made.KeyID})
+		require.NoError(t, err)
+		require.Len(t, o.Consumers, 1, "what is recorded is not recorded again")
+	}
 }
 
 // TestHalfAKey is about a server that gives half of a key, and says of it that it is a whole one of half the length.
