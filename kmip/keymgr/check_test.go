@@ -131,6 +131,8 @@ func TestWhatCheckSays(t *testing.T) {
 		"dropped":            {fault("*:drop-request:9"), nil, "kmip", "the server closed the connection", "hangs up on requests"},
 		"garbage":            {fault("*:garbage:9"), nil, "kmip", "bad response", "does not speak KMIP"},
 		"no answer":          {fault("*:delay=1m"), nil, "kmip", "no answer", "does not answer"},
+		"refused":            {fault("*:reason=InvalidMessage:9"), nil, "kmip", "InvalidMessage", "kmip_version in [kmip] may suit it better"},
+		"broken":             {fault("*:reason=GeneralFailure:9"), nil, "kmip", "GeneralFailure", "log tells more"},
 		"lacking":            {mock.Config{Without: []kmip.Operation{kmip.OpLocate}}, nil, "kmip", "operations", "Locate"},
 		"no activation":      {mock.Config{Without: []kmip.Operation{kmip.OpActivate}}, nil, "kmip", "operations", "Activate; activate = false"},
 		"no revocation":      {mock.Config{Without: []kmip.Operation{kmip.OpRevoke}}, nil, "kmip", "operations", "Revoke; activate = false"},
@@ -284,4 +286,101 @@ func TestCheckOfATokenAndAPassword(t *testing.T) {
 	last := c.Steps[len(c.Steps)-1]
 	require.Equal(t, "credential", last.Step)
 	require.Contains(t, last.Advice, "leave out username")
+}
+
+// TestCheckWithoutAnIdentity: why there is no caller is told with what to do about it, whatever the server says to nobody.
+func TestCheckWithoutAnIdentity(t *testing.T) {
+	password := &protocol.Context{Castellan: secret.Bytes(`{"type":"keystone_password","username":"u","password":"p"}`)}
+	for _, test := range []struct {
+		who    *protocol.Context
+		kind   protocol.Kind
+		advice string
+	}{
+		{nil, protocol.Config, "the section that is named"},
+		{nil, protocol.Unavailable, "Keystone must answer at auth_url"},
+		{nil, protocol.Forbidden, "set tokenless = service"},
+		{password, protocol.Config, "the section that is named"},
+		{password, protocol.Forbidden, "one of Castellan's credentials that Keystone takes"},
+		{nil, protocol.InvalidRequest, "one of Castellan's credentials that Keystone takes"},
+	} {
+		for _, refusal := range []error{nil, kmip.AuthenticationNotSuccessful} {
+			e := enter(t, mock.Config{}, nil)
+			e.desk.err, e.door.err = &protocol.Error{Kind: test.kind, Message: "nobody"}, refusal
+			c, err := e.Check(t.Context(), test.who, &protocol.CheckOptions{RoundTrip: true})
+			require.NoError(t, err)
+			require.False(t, c.OK)
+			last := c.Steps[len(c.Steps)-1]
+			require.Equal(t, "credential", last.Step, "%+v", c.Steps)
+			require.True(t, strings.HasSuffix(last.Detail, ": nobody"), last.Detail)
+			require.Contains(t, last.Advice, test.advice)
+			require.Equal(t, refusal != nil, strings.Contains(c.Steps[len(c.Steps)-2].Detail, "only to clients that it knows"), "%+v", c.Steps)
+		}
+	}
+}
+
+// TestCheckOfRefusedTokens: of a token that the caller brought the advice is to bring a new one, and of a server that refuses
+// the message rather than the token, that it may not know OpenStack's credential.
+func TestCheckOfRefusedTokens(t *testing.T) {
+	for reason, advice := range map[kmip.ResultReason]string{
+		kmip.AuthenticationNotSuccessful: "expired or been revoked", kmip.NotAuthorised: "expired or been revoked",
+		kmip.PermissionDenied: "expired or been revoked", kmip.InvalidField: "mode in [kmip] must be standalone",
+		kmip.IdentityUnavailable: "cannot ask Keystone now",
+	} {
+		e := enter(t, mock.Config{}, nil)
+		e.refuses = func(said *kmip.RequestContext) error {
+			if said == nil {
+				return kmip.NotAuthorised
+			}
+			return reason
+		}
+		c, err := e.Check(t.Context(), &protocol.Context{AuthToken: secret.Bytes("t")}, &protocol.CheckOptions{})
+		require.NoError(t, err)
+		last := c.Steps[len(c.Steps)-1]
+		require.Equal(t, "credential", last.Step, "%+v", c.Steps)
+		require.Contains(t, last.Advice, advice, reason)
+	}
+}
+
+// TestCheckNamesWhoAsks: an operator sees for whom it was tried.
+func TestCheckNamesWhoAsks(t *testing.T) {
+	users := mock.Config{Users: []mock.User{{Name: "fred", Password: []byte("p")}}}
+	c := checked(t, users, 10*time.Second, func(c *kmip.Config) {
+		c.Credentials = []kmip.Credential{kmip.PasswordCredential("fred", []byte("p"))}
+	})
+	require.True(t, c.OK)
+	require.Contains(t, c.Steps[4].Detail, "username and password, beside the certificate")
+	e := enter(t, mock.Config{}, nil)
+	for detail, who := range map[string]*protocol.Context{
+		`user "u" of project "p"`: {AuthToken: secret.Bytes("t"), UserID: "u", ProjectID: "p"},
+		"a token alone":           {AuthToken: secret.Bytes("t")},
+	} {
+		c, err := e.Check(t.Context(), who, &protocol.CheckOptions{})
+		require.NoError(t, err)
+		require.True(t, c.OK)
+		require.Contains(t, c.Steps[4].Detail, detail)
+		require.Len(t, c.Steps, 5, "no key is made unless that is asked for")
+	}
+}
+
+// TestCheckOfZeros: a server that gives a key of zeros gives none that keeps anything secret.
+func TestCheckOfZeros(t *testing.T) {
+	s := &finding{shelf: newShelf()}
+	s.key = strings.Repeat("\x00", 32)
+	c, err := lie(t, s.serve, lasting(time.Minute)).Check(t.Context(), nil, &protocol.CheckOptions{RoundTrip: true})
+	require.NoError(t, err)
+	require.False(t, c.OK)
+	require.Contains(t, c.Steps[len(c.Steps)-1].Detail, "the key is all zeros")
+	require.Empty(t, s.objects)
+}
+
+// TestRefusing: a manager without a client answers everything with what is wrong.
+func TestRefusing(t *testing.T) {
+	wrong := &protocol.Error{Kind: protocol.Config, Message: "host in [kmip]: required"}
+	m := keymgr.Refusing(wrong)
+	_, checked := m.Check(t.Context(), nil, &protocol.CheckOptions{})
+	_, got := m.GetKey(t.Context(), nil, &protocol.GetKey{KeyID: asked})
+	_, made := m.CreateKey(t.Context(), nil, createAES(""))
+	for _, err := range []error{checked, got, made} {
+		require.Same(t, wrong, err)
+	}
 }
