@@ -308,3 +308,31 @@ func TestCheckOfAnOpenDoor(t *testing.T) {
 		require.Equal(t, open, strings.Contains(last.Advice, "must ask Keystone"), last.Advice)
 	}
 }
+
+// TestScopes: a token that is to be exchanged for one of another scope is, whichever way the scope is named. With the other
+// token, the keys would be another project's.
+func TestScopes(t *testing.T) {
+	for _, scope := range []string{"project_id", "project_name", "domain_id", "domain_name", "trust_id"} {
+		for kind, exchanged := range map[string]bool{"keystone_token": true, "token": false} {
+			e := enter(t, mock.Config{}, nil)
+			text := fmt.Sprintf(`{"type":%q,"token":"theirs",%q:"s"}`, kind, scope)
+			_, err := e.ListKeys(t.Context(), &protocol.Context{Castellan: secret.Bytes(text)}, &protocol.ListKeys{})
+			require.NoError(t, err)
+			require.Equal(t, exchanged, len(e.asked) == 1, text)
+			require.Equal(t, map[bool]string{true: "lent", false: "theirs"}[exchanged], string(e.said[0].AuthToken), text)
+		}
+	}
+}
+
+// TestRequestOfALentIdentity: who brings no token is found in the server's log by the request all the same.
+func TestRequestOfALentIdentity(t *testing.T) {
+	e := enter(t, mock.Config{}, nil)
+	who := &protocol.Context{RequestID: "req", GlobalRequestID: "global", RemoteAddress: "ra", Timestamp: "ts", UserID: "alice"}
+	_, err := e.ListKeys(t.Context(), who, &protocol.ListKeys{})
+	require.NoError(t, err)
+	require.NotEmpty(t, e.said)
+	for _, said := range e.said {
+		require.Equal(t, []string{"req", "global", "ra", "ts"}, []string{said.RequestID, said.GlobalRequestID, said.RemoteAddress, said.Timestamp})
+		require.Equal(t, "lent-user", said.UserID)
+	}
+}

@@ -617,3 +617,59 @@ func TestPairOfNoSuchKind(t *testing.T) {
 	}
 	require.Zero(t, b.server.Requests())
 }
+
+// TestStates are in words, of which a caller knows what a key is good for.
+func TestStates(t *testing.T) {
+	for state, word := range map[kmip.State]string{
+		0: "", kmip.PreActive: "pre-active", kmip.Active: "active", kmip.Deactivated: "deactivated", kmip.Compromised: "compromised",
+		9: kmip.State(9).String(),
+	} {
+		m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			items := shows(m, asked, asked, alice.ProjectID)
+			if p := items[0].Payload.(*kmip.GetAttributesResponse); state != 0 {
+				p.Attributes = append(p.Attributes, kmip.EnumAttribute(ttlv.TagState, state))
+			}
+			return items
+		})
+		o, err := m.GetKey(t.Context(), alice, &protocol.GetKey{KeyID: asked, MetadataOnly: true})
+		require.NoError(t, err)
+		require.Equal(t, word, o.State)
+	}
+}
+
+// TestRefusals is what callers are told of each reason. By the kind Nova and Cinder decide whether a key is gone, whether it
+// is worth trying again, and whom to call.
+func TestRefusals(t *testing.T) {
+	for want, reasons := range map[protocol.Kind][]kmip.ResultReason{
+		protocol.NotFound: {kmip.ItemNotFound, kmip.ObjectNotFound, kmip.ObjectDestroyed},
+		protocol.Forbidden: {
+			kmip.PermissionDenied, kmip.AuthenticationNotSuccessful, kmip.NotAuthorised, kmip.AttestationRequired, kmip.AttestationFailed,
+			kmip.Sensitive, kmip.NotExtractable, kmip.BadPassword, kmip.InvalidTicket,
+		},
+		protocol.InvalidRequest: {
+			kmip.InvalidField, kmip.MissingData, kmip.InvalidAttribute, kmip.InvalidAttributeValue, kmip.NumericRange, kmip.InvalidDataType,
+			kmip.BadCryptographicParameters, kmip.IllegalOperation, kmip.IncompatibleCryptographicUsageMask, kmip.IllegalObjectType,
+			kmip.InvalidObjectType, kmip.WrongKeyLifecycleState, kmip.NonUniqueNameAttribute, kmip.ConstraintViolation,
+		},
+		protocol.Config: {kmip.UnknownObjectGroup},
+		protocol.Unsupported: {
+			kmip.OperationNotSupported, kmip.FeatureNotSupported, kmip.InvalidMessage, kmip.KeyFormatTypeNotSupported,
+			kmip.KeyCompressionTypeNotSupported, kmip.ApplicationNamespaceNotSupported, kmip.UnsupportedAttribute,
+			kmip.UnsupportedCryptographicParameters, kmip.ResponseTooLarge, kmip.ProtectionStorageUnavailable,
+			kmip.PrivateProtectionStorageUnavailable, kmip.PublicProtectionStorageUnavailable,
+		},
+		protocol.Unavailable: {kmip.ServerLimitExceeded, kmip.IdentityUnavailable},
+		protocol.Internal:    {kmip.GeneralFailure, kmip.CryptographicFailure},
+	} {
+		for _, reason := range reasons {
+			m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem { return refuses(m, reason) })
+			_, err := m.CreateKey(t.Context(), alice, createAES(""))
+			require.Equal(t, want, kind(err), "%v: %v", reason, err)
+			e := err.(*protocol.Error)
+			require.Equal(t, reason.String(), e.Reason)
+			require.Equal(t, want == protocol.Unavailable, e.Retryable, reason)
+			require.NotEmpty(t, e.Server, reason)
+			require.False(t, e.MaybeExecuted, reason)
+		}
+	}
+}
