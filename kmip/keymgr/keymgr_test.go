@@ -4,6 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"fmt"
 	"slices"
 	"strings"
@@ -280,6 +286,10 @@ func TestBadRequests(t *testing.T) {
 	}
 	before := b.server.Requests()
 	private, public, _ := rsaObjects(t)
+	edKey, _, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	edwards, err := x509.MarshalPKIXPublicKey(edKey)
+	require.NoError(t, err)
 	for name, o := range map[string]*protocol.Object{
 		"parity":        {Type: protocol.SymmetricKey, Algorithm: "AES", BitLength: 112, Value: make([]byte, 16)},
 		"private, cut":  {Type: protocol.PrivateKey, Algorithm: "RSA", BitLength: 2048, Value: private.Value[:len(private.Value)-10]},
@@ -290,6 +300,7 @@ func TestBadRequests(t *testing.T) {
 		"empty":         {Type: protocol.SymmetricKey, Algorithm: "AES", BitLength: 0, Value: []byte{}},
 		"no algorithm":  {Type: protocol.SymmetricKey, BitLength: 128, Value: make([]byte, 16)},
 		"RSA":           {Type: protocol.PrivateKey, Algorithm: "RSA", BitLength: 4096, Value: private.Value},
+		"Ed25519":       {Type: protocol.PublicKey, Algorithm: "Ed25519", BitLength: 255, Value: edwards},
 		"no cerificate": {Type: protocol.Certificate, Value: []byte("no")},
 	} {
 		_, err := b.StoreKey(ctx, alice, &protocol.StoreKey{Object: o})
@@ -671,5 +682,84 @@ func TestRefusals(t *testing.T) {
 			require.NotEmpty(t, e.Server, reason)
 			require.False(t, e.MaybeExecuted, reason)
 		}
+	}
+}
+
+// TestFormsOfKeys stores keys in each form that there is, without saying how long they are. The server is told the form that
+// a key has: in another nobody could read it.
+func TestFormsOfKeys(t *testing.T) {
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	ecKey, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	require.NoError(t, err)
+	public := func(key any) []byte {
+		der, err := x509.MarshalPKIXPublicKey(key)
+		require.NoError(t, err)
+		return der
+	}
+	pkcs8 := func(key any) []byte {
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		require.NoError(t, err)
+		return der
+	}
+	sec1, err := x509.MarshalECPrivateKey(ecKey)
+	require.NoError(t, err)
+	b := start(t, setting{keymgr: isolating()})
+	client := kmip.NewClient(b.server.Client())
+	defer client.Close()
+	for _, test := range []struct {
+		algorithm string
+		kind      protocol.ObjectType
+		der       []byte
+		format    kmip.KeyFormatType
+		bits      int
+	}{
+		{"RSA", protocol.PublicKey, x509.MarshalPKCS1PublicKey(&rsaKey.PublicKey), kmip.PKCS1, 2048},
+		{"RSA", protocol.PublicKey, public(&rsaKey.PublicKey), kmip.X509, 2048},
+		{"RSA", protocol.PrivateKey, x509.MarshalPKCS1PrivateKey(rsaKey), kmip.PKCS1, 2048},
+		{"RSA", protocol.PrivateKey, pkcs8(rsaKey), kmip.PKCS8, 2048},
+		{"EC", protocol.PublicKey, public(&ecKey.PublicKey), kmip.X509, 384},
+		{"EC", protocol.PrivateKey, sec1, kmip.ECPrivateKey, 384},
+		{"EC", protocol.PrivateKey, pkcs8(ecKey), kmip.PKCS8, 384},
+	} {
+		o := &protocol.Object{Type: test.kind, Algorithm: test.algorithm, Value: test.der}
+		id := b.store(alice, o)
+		got, err := kmip.Do(t.Context(), client, &kmip.Get{UniqueIdentifier: id})
+		require.NoError(t, err)
+		require.Equal(t, test.format, got.Object.KeyBlock.Format, "%s %s", test.algorithm, test.kind)
+		require.Equal(t, test.bits, b.get(alice, id).BitLength, "%s %s", test.algorithm, test.kind)
+		o.BitLength = 512
+		_, err = b.StoreKey(t.Context(), alice, &protocol.StoreKey{Object: o})
+		require.Equal(t, protocol.InvalidRequest, kind(err), "%s %s: %v", test.algorithm, test.kind, err)
+	}
+}
+
+// TestUnfitServers has clients of servers that cannot serve them, which only the operator can mend, and of none, which may
+// come back: Nova tries again where it may help.
+func TestUnfitServers(t *testing.T) {
+	server, err := mock.Start(mock.Config{Versions: mock.VersionRange{Min: kmip.V1_0, Max: kmip.V1_0}})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, server.Close()) }()
+	foreign, err := mock.NewPKI()
+	require.NoError(t, err)
+	nobody := port(t, nil)
+	for name, test := range map[string]struct {
+		change func(*kmip.Config)
+		want   protocol.Error
+	}{
+		"version":     {func(c *kmip.Config) { c.Version = kmip.V1_1 }, protocol.Error{Kind: protocol.Config, Server: server.Addr(), Message: "see kmip_version"}},
+		"certificate": {func(c *kmip.Config) { c.TLS.Roots = foreign.Roots }, protocol.Error{Kind: protocol.Config, Server: server.Addr(), Message: "ca_certs"}},
+		"nobody":      {func(c *kmip.Config) { c.Hosts = []string{nobody} }, protocol.Error{Kind: protocol.Unavailable, Retryable: true, Server: nobody, Message: "refused"}},
+	} {
+		config := server.Client()
+		config.RetryInterval = time.Millisecond
+		test.change(&config)
+		client := kmip.NewClient(config)
+		defer client.Close()
+		_, err := keymgr.New(client, lasting(10*time.Second)).CreateKey(t.Context(), alice, createAES(""))
+		require.ErrorContains(t, err, test.want.Message, name)
+		got := *err.(*protocol.Error)
+		got.Message = test.want.Message
+		require.Equal(t, test.want, got, name)
 	}
 }

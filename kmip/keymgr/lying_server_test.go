@@ -205,26 +205,38 @@ func TestLies(t *testing.T) {
 
 // TestShortKey has a server's key held against what the server claims of it.
 func TestShortKey(t *testing.T) {
-	for says, damage := range map[string]func(*kmip.Object){
-		"128 bits where 256 are claimed": func(o *kmip.Object) { o.KeyBlock.Length = 256 },
-		"128 bits where 112 are claimed": func(o *kmip.Object) { o.KeyBlock.Length = 112 }, // as of DES with its parity
-		"begins as DER but is not one whole DER value": func(o *kmip.Object) {
-			o.Type, o.KeyBlock.Format, o.KeyBlock.Algorithm = kmip.PrivateKeyObject, kmip.PKCS8, kmip.EC
-			o.KeyBlock.Material = kmip.BytesMaterial(secret.Bytes("\x30\x41\x02\x01\x00"))
-		},
+	cut := "begins as DER but is not one whole DER value"
+	for _, test := range []struct {
+		says   string
+		damage func(*kmip.Object)
+	}{
+		{"128 bits where 256 are claimed", func(o *kmip.Object) { o.KeyBlock.Length = 256 }},
+		{"128 bits where 112 are claimed", func(o *kmip.Object) { o.KeyBlock.Length = 112 }}, // as of DES with its parity
+		{cut, cutDER(kmip.PKCS1)},
+		{cut, cutDER(kmip.PKCS8)},
+		{cut, cutDER(kmip.X509)},
+		{cut, cutDER(kmip.ECPrivateKey)},
 	} {
 		m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
 			items := shows(m, asked, asked, "project-a")
 			for i := range items {
 				if got, ok := items[i].Payload.(*kmip.GetResponse); ok {
-					damage(&got.Object)
+					test.damage(&got.Object)
 				}
 			}
 			return items
 		})
 		_, err := m.GetKey(context.Background(), alice, &protocol.GetKey{KeyID: asked})
-		require.ErrorContains(t, err, says)
+		require.ErrorContains(t, err, test.says)
 		require.Equal(t, protocol.Internal, kind(err))
+	}
+}
+
+// cutDER makes an object a key in a form of DER, of which the most is missing.
+func cutDER(f kmip.KeyFormatType) func(*kmip.Object) {
+	return func(o *kmip.Object) {
+		o.Type, o.KeyBlock.Format, o.KeyBlock.Algorithm = kmip.PrivateKeyObject, f, kmip.EC
+		o.KeyBlock.Material = kmip.BytesMaterial(secret.Bytes("\x30\x41\x02\x01\x00"))
 	}
 }
 
@@ -421,4 +433,26 @@ func TestNamesakeDestroyed(t *testing.T) {
 		require.EqualValues(t, 2, o.Created)
 		require.Equal(t, "active", o.State)
 	}
+}
+
+// TestGoneInDoubt has the answer to a Destroy get lost, the object still be shown, and then be gone. Nobody knows whether that
+// was this caller's doing: it is not said to be another's, and to ask again tells.
+func TestGoneInDoubt(t *testing.T) {
+	destroys := 0
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		switch m.Items[0].Payload.(type) {
+		case *kmip.Destroy:
+			if destroys++; destroys == 1 {
+				return nil
+			}
+			return []kmip.ResponseItem{fails(kmip.ItemNotFound), fails(kmip.ItemNotFound), fails(kmip.ItemNotFound)}
+		case *kmip.GetAttributes:
+			return shows(m, asked, asked, "project-a")
+		}
+		return refuses(m, kmip.ItemNotFound)
+	})
+	_, err := m.DeleteKey(t.Context(), service, &protocol.DeleteKey{KeyID: asked, Force: true})
+	require.Equal(t, protocol.Unavailable, kind(err), "%v", err)
+	inDoubt(t, err, kmip.ItemNotFound, "the key "+asked+" may have been destroyed")
+	require.True(t, err.(*protocol.Error).Retryable)
 }
