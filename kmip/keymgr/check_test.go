@@ -318,8 +318,8 @@ func TestCheckWithoutAnIdentity(t *testing.T) {
 	}
 }
 
-// TestCheckOfRefusedTokens: of a token that the caller brought the advice is to bring a new one, and of a server that refuses
-// the message rather than the token, that it may not know OpenStack's credential.
+// TestCheckOfRefusedTokens: of a token that the caller brought the advice is to bring a new one, and of a server that
+// refuses the message rather than the token, that it may not know OpenStack's credential.
 func TestCheckOfRefusedTokens(t *testing.T) {
 	for reason, advice := range map[kmip.ResultReason]string{
 		kmip.AuthenticationNotSuccessful: "expired or been revoked", kmip.NotAuthorised: "expired or been revoked",

@@ -112,8 +112,8 @@ func TestConsumersUnsupported(t *testing.T) {
 	require.ErrorContains(t, err, "the server cannot add or delete attributes", "an operator is told what for")
 }
 
-// TestWhatIsNoConsumer has a key on which others note something of their own. It is nobody who uses the key, which could not
-// be deleted for it.
+// TestWhatIsNoConsumer has a key on which others note something of their own. It is nobody who uses the key, which could
+// not be deleted for it.
 func TestWhatIsNoConsumer(t *testing.T) {
 	b := start(t, setting{keymgr: isolating()})
 	id := b.create(alice, 256)

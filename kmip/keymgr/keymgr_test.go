@@ -439,8 +439,8 @@ func TestSecondRecord(t *testing.T) {
 	}
 }
 
-// TestRecordOfAnotherKind has a key to which somebody has added a record in the other form, of another project. The key stays
-// its own project's, under its own name.
+// TestRecordOfAnotherKind has a key to which somebody has added a record in the other form, of another project. The key
+// stays its own project's, under its own name.
 func TestRecordOfAnotherKind(t *testing.T) {
 	b := start(t, setting{keymgr: isolating()})
 	id := b.create(alice, 256)
@@ -648,8 +648,8 @@ func TestStates(t *testing.T) {
 	}
 }
 
-// TestRefusals is what callers are told of each reason. By the kind Nova and Cinder decide whether a key is gone, whether it
-// is worth trying again, and whom to call.
+// TestRefusals is what callers are told of each reason. By the kind Nova and Cinder decide whether a key is gone, whether
+// it is worth trying again, and whom to call.
 func TestRefusals(t *testing.T) {
 	for want, reasons := range map[protocol.Kind][]kmip.ResultReason{
 		protocol.NotFound: {kmip.ItemNotFound, kmip.ObjectNotFound, kmip.ObjectDestroyed},
@@ -685,8 +685,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestFormsOfKeys stores keys in each form that there is, without saying how long they are. The server is told the form that
-// a key has: in another nobody could read it.
+// TestFormsOfKeys stores keys in each form that there is, without saying how long they are. The server is told the form
+// that a key has: in another nobody could read it.
 func TestFormsOfKeys(t *testing.T) {
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(t, err)

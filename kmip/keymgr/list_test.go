@@ -74,8 +74,8 @@ func TestListBesideUnknown(t *testing.T) {
 	}
 }
 
-// TestListPages has servers that name one object at a time, that name all of them at any time, and that count one which they
-// never name: a list would never end.
+// TestListPages has servers that name one object at a time, that name all of them at any time, and that count one which
+// they never name: a list would never end.
 func TestListPages(t *testing.T) {
 	ids := []string{asked, another}
 	testListPages(t, func(offset int32) *kmip.LocateResponse {
@@ -186,8 +186,8 @@ func library(ids []string, names map[string][]string) liar {
 	}
 }
 
-// TestListWithoutKeyIDs has objects that others made, whose identifiers are no UUIDs. Without a Name that is one, nobody could
-// ask for what is listed; with one behind another Name, a key would be missing.
+// TestListWithoutKeyIDs has objects that others made, whose identifiers are no UUIDs. Without a Name that is one, nobody
+// could ask for what is listed; with one behind another Name, a key would be missing.
 func TestListWithoutKeyIDs(t *testing.T) {
 	m := lie(t, library([]string{"1", "2", "3", "4", asked}, map[string][]string{
 		"2": {"backup"}, "3": {another}, "4": {"backup", "33333333-3333-4333-8333-333333333333"}, asked: {protocol.NewUUID()},
@@ -299,8 +299,8 @@ func TestListBesideGone(t *testing.T) {
 	}
 }
 
-// TestListRefusedAsAWhole has a server refuse to read several objects at once, before it looks at any. Where their answer is
-// too large, half of them may not be; or else the caller is told why there is no list.
+// TestListRefusedAsAWhole has a server refuse to read several objects at once, before it looks at any. Where their answer
+// is too large, half of them may not be; or else the caller is told why there is no list.
 func TestListRefusedAsAWhole(t *testing.T) {
 	for reason, want := range map[kmip.ResultReason]protocol.Kind{kmip.ResponseTooLarge: "", kmip.PermissionDenied: protocol.Forbidden} {
 		d := new(door)

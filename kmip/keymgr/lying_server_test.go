@@ -435,8 +435,8 @@ func TestNamesakeDestroyed(t *testing.T) {
 	}
 }
 
-// TestGoneInDoubt has the answer to a Destroy get lost, the object still be shown, and then be gone. Nobody knows whether that
-// was this caller's doing: it is not said to be another's, and to ask again tells.
+// TestGoneInDoubt has the answer to a Destroy get lost, the object still be shown, and then be gone. Nobody knows whether
+// that was this caller's doing: it is not said to be another's, and to ask again tells.
 func TestGoneInDoubt(t *testing.T) {
 	destroys := 0
 	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {

@@ -389,8 +389,8 @@ func TestStrangersObjectInAPair(t *testing.T) {
 	}
 }
 
-// TestHalfAPairNotActive is about a server that makes one half of a pair Active and not the other. A pair that cannot be used
-// is not said to be there, and neither half stays behind.
+// TestHalfAPairNotActive is about a server that makes one half of a pair Active and not the other. A pair that cannot be
+// used is not said to be there, and neither half stays behind.
 func TestHalfAPairNotActive(t *testing.T) {
 	for refused := range 2 {
 		s := newShelf()
@@ -411,8 +411,9 @@ func TestHalfAPairNotActive(t *testing.T) {
 	}
 }
 
-// TestPairWithoutAnswer is about a server that makes a pair, or half of it, and does not say so. What is there of both halves
-// is taken for the pair, each half for what it is; half of one is none; and what cannot be looked for is not made again.
+// TestPairWithoutAnswer is about a server that makes a pair, or half of it, and does not say so. What is there of both
+// halves is taken for the pair, each half for what it is; half of one is none; and what cannot be looked for is not made
+// again.
 func TestPairWithoutAnswer(t *testing.T) {
 	for name, test := range map[string]struct {
 		lost  int // the half that is not there, -1 for none
