@@ -2,6 +2,7 @@ package keymgr_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"kmip-keymgr/kmip"
 	"kmip-keymgr/mock"
 	"kmip-keymgr/protocol"
+	"kmip-keymgr/ttlv"
 )
 
 func TestConsumers(t *testing.T) {
@@ -150,4 +152,49 @@ func TestConsumersApart(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, b.get(service, made.KeyID).Consumers, len(changes)-i-1)
 	}
+}
+
+// TestConsumerMovesUp has the answer to a removal get lost, and another caller's removal of another consumer come in between:
+// the index is the next one's then. Who is removed by an old index still uses the key, which could be deleted.
+func TestConsumerMovesUp(t *testing.T) {
+	s := newShelf()
+	var removed []int32
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		p, ok := m.Items[0].Payload.(*kmip.DeleteAttribute)
+		if !ok {
+			return s.serve(m)
+		}
+		removed = append(removed, p.Index)
+		list, index := s.objects[p.UniqueIdentifier], p.Index
+		if len(removed) == 1 {
+			index-- // the other's
+		}
+		at := slices.IndexFunc(list, func(a kmip.Attribute) bool {
+			return a.Tag == ttlv.TagApplicationSpecificInformation && a.Index == index
+		})
+		gone := list[at]
+		list = slices.Delete(list, at, at+1)
+		for i := at; i < len(list); i++ {
+			list[i].Index--
+		}
+		s.objects[p.UniqueIdentifier] = list
+		if len(removed) == 1 {
+			return nil
+		}
+		return []kmip.ResponseItem{{Payload: &kmip.DeleteAttributeResponse{UniqueIdentifier: p.UniqueIdentifier, Attribute: gone}}}
+	}, lasting(time.Minute))
+	made, err := m.CreateKey(t.Context(), alice, createAES("name"))
+	require.NoError(t, err)
+	changes := []*protocol.ChangeConsumer{consumer(made.KeyID), consumer(made.KeyID), consumer(made.KeyID)}
+	for i, change := range changes {
+		change.Consumer.ResourceID = string(rune('a' + i))
+		_, err = m.AddConsumer(t.Context(), alice, change)
+		require.NoError(t, err)
+	}
+	_, err = m.RemoveConsumer(t.Context(), alice, changes[1])
+	require.NoError(t, err)
+	require.Equal(t, []int32{5, 4}, removed)
+	o, err := m.GetKey(t.Context(), alice, &protocol.GetKey{KeyID: made.KeyID})
+	require.NoError(t, err)
+	require.Equal(t, []protocol.Consumer{changes[2].Consumer}, o.Consumers)
 }

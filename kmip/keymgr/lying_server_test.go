@@ -240,14 +240,18 @@ func cutDER(f kmip.KeyFormatType) func(*kmip.Object) {
 	}
 }
 
-// TestRawPrivateKey has a key in no form of DER, that begins as if it were.
+// TestRawPrivateKey has a key in no form of DER, that begins as if it were, and of which the server has two lengths, as one in
+// bits and one in whole bytes.
 func TestRawPrivateKey(t *testing.T) {
 	raw := append(secret.Bytes{0x30}, make([]byte, 31)...)
 	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
 		items := shows(m, asked, asked, "project-a")
 		for i := range items {
-			if got, ok := items[i].Payload.(*kmip.GetResponse); ok {
-				got.Object.Type, got.Object.KeyBlock.Algorithm = kmip.PrivateKeyObject, kmip.EC
+			switch got := items[i].Payload.(type) {
+			case *kmip.GetAttributesResponse:
+				got.Attributes = append(got.Attributes, kmip.IntAttribute(ttlv.TagCryptographicLength, int32(521)))
+			case *kmip.GetResponse:
+				got.Object.Type, got.Object.KeyBlock.Algorithm, got.Object.KeyBlock.Length = kmip.PrivateKeyObject, kmip.EC, 528
 				got.Object.KeyBlock.Material = kmip.BytesMaterial(raw)
 			}
 		}
