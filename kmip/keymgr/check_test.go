@@ -326,18 +326,20 @@ func TestCheckOfRefusedTokens(t *testing.T) {
 		kmip.PermissionDenied: "expired or been revoked", kmip.InvalidField: "mode in [kmip] must be standalone",
 		kmip.IdentityUnavailable: "cannot ask Keystone now",
 	} {
-		e := enter(t, mock.Config{}, nil)
-		e.refuses = func(said *kmip.RequestContext) error {
-			if said == nil {
-				return kmip.NotAuthorised
+		for _, ofNobody := range []kmip.ResultReason{kmip.NotAuthorised, kmip.IdentityUnavailable} {
+			e := enter(t, mock.Config{}, nil)
+			e.refuses = func(said *kmip.RequestContext) error {
+				if said == nil {
+					return ofNobody
+				}
+				return reason
 			}
-			return reason
+			c, err := e.Check(t.Context(), &protocol.Context{AuthToken: secret.Bytes("t")}, &protocol.CheckOptions{})
+			require.NoError(t, err)
+			last := c.Steps[len(c.Steps)-1]
+			require.Equal(t, "credential", last.Step, "%+v", c.Steps)
+			require.Contains(t, last.Advice, advice, reason)
 		}
-		c, err := e.Check(t.Context(), &protocol.Context{AuthToken: secret.Bytes("t")}, &protocol.CheckOptions{})
-		require.NoError(t, err)
-		last := c.Steps[len(c.Steps)-1]
-		require.Equal(t, "credential", last.Step, "%+v", c.Steps)
-		require.Contains(t, last.Advice, advice, reason)
 	}
 }
 
