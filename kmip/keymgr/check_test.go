@@ -343,6 +343,23 @@ func TestCheckOfRefusedTokens(t *testing.T) {
 	}
 }
 
+// TestCheckOfAServerForEveryone: one that answers without a token, and refuses every token as if it were bad, asks no Keystone.
+// A new token is of no use there.
+func TestCheckOfAServerForEveryone(t *testing.T) {
+	e := enter(t, mock.Config{}, nil)
+	e.refuses = func(said *kmip.RequestContext) error {
+		if said == nil {
+			return nil
+		}
+		return kmip.AuthenticationNotSuccessful
+	}
+	c, err := e.Check(t.Context(), &protocol.Context{AuthToken: secret.Bytes("t")}, &protocol.CheckOptions{})
+	require.NoError(t, err)
+	last := c.Steps[len(c.Steps)-1]
+	require.Equal(t, "credential", last.Step, "%+v", c.Steps)
+	require.Contains(t, last.Advice, "answers without the OpenStack credential and not with it")
+}
+
 // TestCheckNamesWhoAsks: an operator sees for whom it was tried.
 func TestCheckNamesWhoAsks(t *testing.T) {
 	users := mock.Config{Users: []mock.User{{Name: "fred", Password: []byte("p")}}}
