@@ -343,8 +343,8 @@ func TestCheckOfRefusedTokens(t *testing.T) {
 	}
 }
 
-// TestCheckOfAServerForEveryone: one that answers without a token, and refuses every token as if it were bad, asks no Keystone.
-// A new token is of no use there.
+// TestCheckOfAServerForEveryone: one that answers without a token, and refuses every token as if it were bad, asks no
+// Keystone. A new token is of no use there.
 func TestCheckOfAServerForEveryone(t *testing.T) {
 	e := enter(t, mock.Config{}, nil)
 	e.refuses = func(said *kmip.RequestContext) error {

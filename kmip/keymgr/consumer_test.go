@@ -154,8 +154,8 @@ func TestConsumersApart(t *testing.T) {
 	}
 }
 
-// TestConsumerMovesUp has the answer to a removal get lost, and another caller's removal of another consumer come in between:
-// the index is the next one's then. Who is removed by an old index still uses the key, which could be deleted.
+// TestConsumerMovesUp has the answer to a removal get lost, and another caller's removal of another consumer come in
+// between: the index is the next one's then. Who is removed by an old index still uses the key, which could be deleted.
 func TestConsumerMovesUp(t *testing.T) {
 	s := newShelf()
 	var removed []int32

@@ -480,13 +480,16 @@ func TestRecordAsWritten(t *testing.T) {
 		record []kmip.ApplicationInformation
 	}{
 		{alice, "volume key", false, []kmip.ApplicationInformation{
-			{Namespace: "openstack-project-id", Data: "project-a"}, {Namespace: "openstack-user-id", Data: "alice"},
-			{Namespace: "openstack-name", Data: "volume key"}, {Namespace: "openstack-request-id", Data: "req-1"},
+			{Namespace: "openstack-project-id", Data: "project-a"},
+			{Namespace: "openstack-user-id", Data: "alice"},
+			{Namespace: "openstack-name", Data: "volume key"},
+			{Namespace: "openstack-request-id", Data: "req-1"},
 		}},
 		{alice, "schl\u00fcssel \U0001f511\x7f\u0080", true, []kmip.ApplicationInformation{{Namespace: "openstack", Data: `{"openstack-project-id":"project-a",` +
 			`"openstack-user-id":"alice","openstack-name":"schl\u00fcssel \ud83d\udd11` + "\x7f" + `\u0080","openstack-request-id":"req-1"}`}}},
 		{bob, "not ASCII alone was the trouble", false, []kmip.ApplicationInformation{
-			{Namespace: "openstack-project-id", Data: "project-b"}, {Namespace: "openstack-user-id", Data: "bob"},
+			{Namespace: "openstack-project-id", Data: "project-b"},
+			{Namespace: "openstack-user-id", Data: "bob"},
 			{Namespace: "openstack-name", Data: "not ASCII alone was the trouble"},
 		}},
 		{service, "\u0080", true, []kmip.ApplicationInformation{{Namespace: "openstack", Data: `{"openstack-name":"\u0080"}`}}},

@@ -240,8 +240,8 @@ func cutDER(f kmip.KeyFormatType) func(*kmip.Object) {
 	}
 }
 
-// TestRawPrivateKey has a key in no form of DER, that begins as if it were, and of which the server has two lengths, as one in
-// bits and one in whole bytes.
+// TestRawPrivateKey has a key in no form of DER, that begins as if it were, and of which the server has two lengths, as one
+// in bits and one in whole bytes.
 func TestRawPrivateKey(t *testing.T) {
 	raw := append(secret.Bytes{0x30}, make([]byte, 31)...)
 	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
