@@ -28,9 +28,11 @@ type alterer struct {
 	random  *rand.Rand  // nil to alter nothing
 	way     *alteration // nil for any
 	after   int         // replies to let pass
+	passed  int         // replies that passed
 	altered bool
 	excused bool // in the bytes of a key alone
 	how     string
+	was, is []byte   // the reply that was altered
 	replies [][]byte // earlier ones
 }
 
@@ -60,7 +62,7 @@ func newAlterer(t *testing.T, pki *mock.PKI, server *mock.Server) *alterer {
 func (a *alterer) arm(random *rand.Rand) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.random, a.after, a.altered, a.excused, a.how = random, 0, false, false, ""
+	a.random, a.way, a.after, a.passed, a.altered, a.excused, a.how = random, nil, 0, 0, false, false, ""
 	if random.IntN(3) == 0 {
 		a.after = random.IntN(3)
 	}
@@ -110,6 +112,7 @@ func (a *alterer) pass(reply []byte) []byte {
 		return reply
 	}
 	if a.after--; a.after >= 0 {
+		a.passed++
 		return reply
 	}
 	way := a.way
@@ -118,7 +121,33 @@ func (a *alterer) pass(reply []byte) []byte {
 	}
 	altered := way.do(a, slices.Clone(reply))
 	a.altered, a.how, a.excused = true, way.name, a.inKeys(reply, altered)
+	a.was, a.is = slices.Clone(reply), slices.Clone(altered)
 	return altered
+}
+
+// armBeside has the last alteration done once more, but for what it did to the bytes of keys. It reports whether it did
+// anything to those, in their place.
+func (a *alterer) armBeside() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	was, kept := a.was, slices.Clone(a.is)
+	if len(was) != len(kept) {
+		return false
+	}
+	a.eachKey(was, func(at, end int) { copy(kept[at:end], was[at:end]) })
+	if bytes.Equal(kept, a.is) {
+		return false
+	}
+	a.random, a.after, a.passed, a.altered = rand.New(rand.NewPCG(0, 0)), a.passed, 0, false
+	a.way = &alteration{a.how, func(_ *alterer, b []byte) []byte {
+		for i := range min(len(b), len(kept)) {
+			if kept[i] != was[i] {
+				b[i] = kept[i]
+			}
+		}
+		return b
+	}}
+	return true
 }
 
 // inKeys reports whether two replies differ in nothing but the bytes of keys.
