@@ -124,7 +124,9 @@ func (c *Context) decodeRest(d *decoder, name []byte) {
 	case "service_token":
 		d.secret(&c.ServiceToken)
 	case "castellan":
-		c.Castellan = d.raw()
+		if c.Castellan = d.raw(); hasHalfPair(c.Castellan) {
+			d.mismatch("an object of whole characters")
+		}
 	case "request_id":
 		d.string(&c.RequestID)
 	case "global_request_id":

@@ -8,9 +8,9 @@
 // the request's closing brace has been read: one request is a one-shot, many are a session.
 //
 // A request may have [MaxRequest] bytes and [MaxDepth] levels of nesting. Input that goes past either, that is not a
-// stream of JSON objects in UTF-8, that ends within a request or that holds no request at all is broken: it is answered with one
-// error of kind invalid_request whose message says what is wrong and at which byte (the first byte of the input is 1),
-// and nothing after it is read.
+// stream of JSON objects in UTF-8, that ends within a request or that holds no request at all is broken: it is answered
+// with one error of kind invalid_request whose message says what is wrong and at which byte (the first byte of the input
+// is 1), and nothing after it is read.
 //
 // # Request
 //
@@ -25,8 +25,8 @@
 //	             or absent for that timeout
 //
 // Unknown fields are ignored everywhere. Null stands for an absent field everywhere. A field of another type than the one
-// given here is the error invalid_request, and so is a string with half a surrogate pair (\ud800). A whole number may be written as
-// a float, 256.0.
+// given here is the error invalid_request, and so is half a surrogate pair (\ud800) in one. A whole number may be written
+// as a float, 256.0.
 //
 // # Response
 //
@@ -85,7 +85,8 @@
 // # Exit status
 //
 // [Serve] returns what the process exits with: 0 if every request succeeded, 1 if some response was an error, 2 if the
-// input was broken, some error was of kind config, or an answer could not be written.
+// input was broken, some error was of kind config, or an answer could not be written. The helper's is 2 too where a
+// request failed for a reason of its own while the configuration is broken.
 //
 // # Secrets
 //

@@ -319,7 +319,7 @@ func under(heading string, list []string) []string {
 // checkRoundTrip makes a key, reads it and destroys it.
 func (m *Manager) checkRoundTrip(ctx context.Context, who *protocol.Context) protocol.Step {
 	s := protocol.Step{Step: "round trip"}
-	if who == nil && m.config.ProjectIsolation { // as for a project, whose keys must say so
+	if m.config.ProjectIsolation && !m.isolates(who) { // as for a project, whose keys must say so
 		who = &protocol.Context{ProjectID: "kmip-keymgr-check"}
 	}
 	made, err := m.CreateKey(ctx, who, &protocol.CreateKey{Algorithm: "AES", Length: 256, Name: "kmip-keymgr check"})

@@ -184,12 +184,13 @@ func TestCheckOfAPlainServer(t *testing.T) {
 
 // TestCheckOfRecords: at a server that does not keep whose a key is, the service alone would find its own.
 func TestCheckOfRecords(t *testing.T) {
-	for _, isolation := range []bool{false, true} {
+	for n, isolation := range []bool{false, true, true} {
 		s := &finding{shelf: newShelf()}
 		s.keep = keepLast(0)
 		config := lasting(time.Minute)
 		config.ProjectIsolation = isolation
-		c, err := lie(t, s.serve, config).Check(t.Context(), nil, &protocol.CheckOptions{RoundTrip: true})
+		who := []*protocol.Context{nil, nil, {}}[n]
+		c, err := lie(t, s.serve, config).Check(t.Context(), who, &protocol.CheckOptions{RoundTrip: true})
 		require.NoError(t, err)
 		require.Equal(t, !isolation, c.OK, "%+v", c.Steps)
 		last := c.Steps[len(c.Steps)-1]
