@@ -53,6 +53,11 @@ func port(t *testing.T, handle func(net.Conn)) string {
 		listener.Close()
 		return listener.Addr().String()
 	}
+	return accept(t, listener, handle)
+}
+
+// accept has each connection to a listener handled, until the test ends, and returns its address.
+func accept(t *testing.T, listener net.Listener, handle func(net.Conn)) string {
 	var wait sync.WaitGroup
 	wait.Go(func() {
 		for {

@@ -260,9 +260,8 @@ func (m *Manager) tryMake(ctx context.Context, d *description, activate bool, ad
 		err = m.prove(ctx, id, d, shown, failed)
 	}
 	if err == nil && !m.keeps(d, shown) {
-		before := m.client.Pin(true)
+		defer m.client.Pin(m.client.Pin(true))
 		err = m.undo(ctx, id, d, errNotKept())
-		m.client.Pin(before)
 		d.rename() // some servers keep the Name of what is destroyed taken
 	}
 	return id, activated.Err, err

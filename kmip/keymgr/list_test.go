@@ -201,6 +201,16 @@ func TestListWithoutKeyIDs(t *testing.T) {
 	require.Equal(t, []string{another, "33333333-3333-4333-8333-333333333333", asked}, ids)
 }
 
+// refusesToShow is a server that refuses to show what objects are.
+func refusesToShow(reason kmip.ResultReason) liar {
+	return func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		if _, reads := m.Items[0].Payload.(*kmip.GetAttributes); reads {
+			return refuses(m, reason)
+		}
+		return nil
+	}
+}
+
 // TestListFails has a server refuse some part of what a list needs. A list that leaves keys out without a word would have
 // them taken for gone.
 func TestListFails(t *testing.T) {
@@ -226,12 +236,7 @@ func TestListFails(t *testing.T) {
 			}
 			return nil
 		}},
-		"message": {protocol.Forbidden, func(m *kmip.RequestMessage) []kmip.ResponseItem {
-			if _, reads := m.Items[0].Payload.(*kmip.GetAttributes); reads {
-				return refuses(m, kmip.PermissionDenied)
-			}
-			return nil
-		}},
+		"message": {protocol.Forbidden, refusesToShow(kmip.PermissionDenied)},
 		"first half of what is too large": {protocol.Forbidden, func(m *kmip.RequestMessage) []kmip.ResponseItem {
 			p, reads := m.Items[0].Payload.(*kmip.GetAttributes)
 			switch {
@@ -242,12 +247,7 @@ func TestListFails(t *testing.T) {
 			}
 			return nil
 		}},
-		"one that is too large alone": {protocol.Unsupported, func(m *kmip.RequestMessage) []kmip.ResponseItem {
-			if _, reads := m.Items[0].Payload.(*kmip.GetAttributes); reads {
-				return refuses(m, kmip.ResponseTooLarge)
-			}
-			return nil
-		}},
+		"one that is too large alone": {protocol.Unsupported, refusesToShow(kmip.ResponseTooLarge)},
 		"a key that is cut short": {protocol.Internal, func(m *kmip.RequestMessage) []kmip.ResponseItem {
 			items := honest(m)
 			for i := range items {

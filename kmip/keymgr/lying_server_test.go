@@ -51,24 +51,7 @@ func listen(t *testing.T, pki *mock.PKI, converse func(net.Conn)) string {
 	t.Helper()
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pki.Server}})
 	require.NoError(t, err)
-	var wait sync.WaitGroup
-	t.Cleanup(func() {
-		listener.Close()
-		wait.Wait()
-	})
-	wait.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			wait.Go(func() {
-				defer conn.Close()
-				converse(conn)
-			})
-		}
-	})
-	return listener.Addr().String()
+	return accept(t, listener, converse)
 }
 
 // lieAt returns a manager for liars that were started.
