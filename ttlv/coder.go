@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"time"
 )
 
@@ -31,7 +32,7 @@ type Coder struct {
 	pos, end int    // what is left of it in buf: nothing after an error
 	next     header // of the first item in that, 0 where there is none, and when writing
 	depth    int    // of structures, this one included
-	slow     bool   // the slow path: searches for a field that is not next, and tells what is wrong
+	fast     bool   // the fast path; the slow one searches for a field that is not next, and tells what is wrong
 	// The slow path alone.
 	start   int   // of the structure
 	skipped []Tag // in the structures around this place, from first on in the one at hand
@@ -47,7 +48,7 @@ const maxSkipped = 64
 // Append writes one structure to the end of buf and returns the longer buffer. Where buf is outgrown it is cleared, since
 // what is written may be secret.
 func (c *Coder) Append(buf []byte, tag Tag, fields func(*Coder)) ([]byte, error) {
-	c.buf, c.reading, c.err, c.next = buf, false, nil, 0
+	c.buf, c.reading, c.fast, c.err, c.next = buf, false, false, nil, 0
 	c.Struct(tag, fields)
 	out := c.buf
 	c.buf = nil
@@ -59,7 +60,7 @@ func (c *Coder) Append(buf []byte, tag Tag, fields func(*Coder)) ([]byte, error)
 // into.
 func (c *Coder) Decode(msg []byte, tag Tag, fields func(*Coder)) error {
 	return c.decode(msg, func(c *Coder) {
-		if c.slow {
+		if !c.fast {
 			c.stop(alone(msg))
 		}
 		c.Struct(tag, fields)
@@ -74,9 +75,9 @@ const maxFast = 64 << 10
 // does not hold is read again on the slow path.
 func (c *Coder) decode(items []byte, fields func(*Coder)) error {
 	version := c.Version
-	c.buf, c.reading, c.slow = items, true, len(items) > maxFast
-	if c.walk(fields); c.err != nil && !c.slow {
-		c.Version, c.slow = version, true
+	c.buf, c.reading, c.fast = items, true, len(items) <= maxFast
+	if c.walk(fields); c.err != nil && c.fast {
+		c.Version, c.fast = version, false
 		c.walk(fields)
 	}
 	c.buf = nil
@@ -127,7 +128,7 @@ func (c *Coder) Struct(tag Tag, fields func(*Coder)) {
 		at := c.open(tag, TypeStructure)
 		fields(c)
 		c.close(at)
-	case c.slow:
+	case !c.fast:
 		c.structSlow(tag, fields)
 	case c.next.opens(tag, outer-c.pos) && c.depth < MaxDepth:
 		c.enter()
@@ -155,10 +156,10 @@ func (c *Coder) Next() (Tag, bool) {
 
 // TypeOf is the type of a field that is about to be read, 0 where it is absent and when writing.
 func (c *Coder) TypeOf(tag Tag) Type {
-	if !c.reading {
-		return 0
+	if c.reading {
+		return c.find(tag).typ()
 	}
-	return c.find(tag).typ()
+	return 0
 }
 
 // extend makes the message n bytes longer and returns those.
@@ -348,9 +349,12 @@ func (c *Coder) Value(tag Tag, v *Value) {
 //
 //	ttlv.Optional(c, ttlv.TagMaximumItems, &l.MaximumItems, (*ttlv.Coder).Int)
 func Optional[T comparable](c *Coder, tag Tag, v *T, field func(*Coder, Tag, *T)) {
-	if c.reading && !c.slow && c.next.tag() != tag {
-		return // without a call, as most fields are absent
+	if !c.fast || Tag(c.next>>40) == tag { // small enough to be inlined, as most fields are absent
+		optional(c, tag, v, field)
 	}
+}
+
+func optional[T comparable](c *Coder, tag Tag, v *T, field func(*Coder, Tag, *T)) {
 	var zero T
 	if c.Present(tag, *v != zero) {
 		field(c, tag, v)
@@ -369,8 +373,10 @@ func List[T any](c *Coder, tag Tag, list *[]T, field func(*Coder, Tag, *T)) {
 	}
 	*list = (*list)[:0]
 	for more := c.Present(tag, false); more; more = c.next.tag() == tag {
-		var v T
-		*list = append(*list, v)
-		field(c, tag, &(*list)[len(*list)-1])
+		n := len(*list)
+		*list = slices.Grow(*list, 1)[:n+1]
+		var zero T
+		(*list)[n] = zero // in place, where append would copy it
+		field(c, tag, &(*list)[n])
 	}
 }

@@ -58,7 +58,7 @@ func (c *Coder) find(tag Tag) header {
 
 // search is find in what is left of the structure.
 func (c *Coder) search(tag Tag) header {
-	if !c.slow {
+	if c.fast {
 		return 0
 	}
 	h, left := seek(c.rest(), tag)
@@ -155,7 +155,7 @@ var errSlowPath = errors.New("ttlv: not as it should be")
 
 // reach passes over the fields before the one with that tag, which should be of that type, and returns its header.
 func (c *Coder) reach(tag Tag, typ Type) header {
-	if !c.slow {
+	if c.fast {
 		c.stop(errSlowPath)
 		return 0
 	}
@@ -174,7 +174,7 @@ func (c *Coder) reach(tag Tag, typ Type) header {
 
 // skip passes over one field that nobody asked for.
 func (c *Coder) skip() {
-	if !c.slow {
+	if c.fast {
 		c.stop(errSlowPath)
 		return
 	}
