@@ -172,7 +172,8 @@ func (t *TLS) explainAlert(err error, agreed bool) error {
 	case agreed && alerted(err, alertHandshakeFailure): // as some servers say it of a certificate
 		return &HandshakeError{certificateAdvice, err}
 	case !agreed && alerted(err, alertHandshakeFailure, alertInsufficientSecurity):
-		old := "name its suites in tls_ciphers"
+		old := "name its suites in tls_ciphers (" + tls.CipherSuiteName(tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256) + ", " +
+			tls.CipherSuiteName(tls.TLS_RSA_WITH_AES_128_CBC_SHA256) + " and what else Go has)"
 		if t.MinVersion == tls.VersionTLS13 {
 			old = "set tls_min_version = 1.2"
 		}

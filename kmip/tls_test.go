@@ -266,7 +266,7 @@ func TestLateHandshakeFailure(t *testing.T) {
 func TestSuitesOffered(t *testing.T) {
 	refused := &net.OpError{Op: "remote error", Err: alertHandshakeFailure}
 	client := TLS{CipherSuites: []uint16{old}}
-	require.ErrorContains(t, client.explain(refused, false), "suites offered: "+tls.CipherSuiteName(old)+"; for an old server, name its suites in tls_ciphers")
+	require.ErrorContains(t, client.explain(refused, false), "suites offered: "+tls.CipherSuiteName(old)+"; for an old server, name its suites in tls_ciphers (TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256, ")
 	require.ErrorContains(t, client.explain(refused, true), "the server does not accept the certificate in certfile")
 	client.MinVersion = tls.VersionTLS13
 	require.ErrorContains(t, client.explain(refused, false),

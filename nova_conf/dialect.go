@@ -1,6 +1,7 @@
 package novaconf
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -66,6 +67,19 @@ func (s *section) parse() error {
 		}
 	}
 	return nil
+}
+
+// names are the options that were given a value, sorted.
+func (s *section) names() []string {
+	if s.parse() != nil {
+		return nil
+	}
+	var names []string
+	for key := range s.values {
+		names = append(names, strings.TrimPrefix(key, "."))
+	}
+	slices.Sort(names)
+	return names
 }
 
 func (s *section) lookup(option string) (value string, line int, ok bool, err error) {

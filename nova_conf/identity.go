@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -58,6 +59,9 @@ func (f *Files) CheckKeyFile(k *KMIP) error {
 		err = tryOpen(k.KeyFile)
 	}
 	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return f.fail("keyfile", fmt.Sprintf("cannot read %[1]s: %[2]s, for the user with id %[3]d: chown root:GROUP and chmod 640 %[1]s, "+
+			"with a GROUP of that user's", k.KeyFile, cause(err), os.Geteuid()))
 	case err != nil:
 		return f.fail("keyfile", "cannot read "+k.KeyFile+": "+cause(err))
 	case !info.Mode().IsRegular():

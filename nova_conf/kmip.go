@@ -108,6 +108,30 @@ func (f *Files) Effective() map[string]*string {
 	return texts
 }
 
+// Unknown tells of options in the files' [kmip] that there are not, which oslo.config passes over without a word. One whose
+// name is none is not shown: it may be a piece of a password.
+func (f *Files) Unknown() []string {
+	var faults []string
+	for i, sections := range f.files {
+		s := sections["kmip"]
+		if s == nil {
+			continue
+		}
+		for _, option := range s.names() {
+			n := name{"kmip", option}
+			at, err := f.inFile(i, n)
+			if err != nil || lookupOption(n) != nil {
+				continue
+			}
+			if strings.Trim(option, "abcdefghijklmnopqrstuvwxyz_") != "" {
+				n.option = "?"
+			}
+			faults = append(faults, at.fail(n, "there is no such option, and nothing reads it").Error())
+		}
+	}
+	return faults
+}
+
 func (f *Files) shown(n name) *string {
 	v, at, err := f.effective(n)
 	text := v.text

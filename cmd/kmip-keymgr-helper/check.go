@@ -58,7 +58,7 @@ func (h *helper) checkConfiguration() (detail, advice string, err error) {
 	if h.config == nil || h.config.Integrated && h.callers == nil {
 		return "", "", h.broken
 	}
-	return strings.Join(h.files.Paths(), ", "), "", nil
+	return strings.Join(h.files.Paths(), ", "), strings.Join(h.files.Unknown(), "; "), nil
 }
 
 func (h *helper) checkKeyFile() (detail, advice string, err error) {
@@ -77,8 +77,8 @@ func (h *helper) checkCertificate() (detail, advice string, err error) {
 // report is check for a terminal.
 func (h *helper) report(ctx context.Context, roundTrip bool, out io.Writer) protocol.Status {
 	c, err := h.Check(ctx, nil, &protocol.CheckOptions{RoundTrip: roundTrip})
-	if err != nil {
-		return protocol.WriteError(out, err)
+	if err != nil { // there is nothing to walk on
+		c = &protocol.Check{Steps: []protocol.Step{{Step: "configuration", Advice: err.Error()}}}
 	}
 	if status := say(out, readable(c)); status != protocol.OK || !c.OK {
 		return protocol.Broken

@@ -325,6 +325,9 @@ func (m *Manager) checkRoundTrip(ctx context.Context, who *protocol.Context) pro
 	made, err := m.CreateKey(ctx, who, &protocol.CreateKey{Algorithm: "AES", Length: 256, Name: "kmip-keymgr check"})
 	if err != nil {
 		s.Detail, s.Advice = detailOf(err), "the server must let this client create keys and keep their attributes"
+		if m.config.Activate {
+			s.Advice += ", and activate them"
+		}
 		return s
 	}
 	read, err := m.GetKey(ctx, who, &protocol.GetKey{KeyID: made.KeyID})

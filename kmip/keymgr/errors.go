@@ -13,10 +13,19 @@ import (
 func (m *Manager) fail(err error) error {
 	e := asError(err)
 	m.blameCredential(e, err)
+	blameActivation(e, err)
 	if e.Server == "" && (e.Kind != protocol.InvalidRequest || e.Reason != "") {
 		e.Server = m.client.Server()
 	}
 	return e
+}
+
+// blameActivation adds to the refusal of an Activate, which nobody asked for by name, how to do without.
+func blameActivation(e *protocol.Error, err error) {
+	var refused *kmip.ResultError
+	if errors.As(err, &refused) && refused.Operation == kmip.OpActivate && (e.Kind == protocol.Unsupported || e.Kind == protocol.Forbidden) {
+		e.Message += "; activate = false in [kmip] does without"
+	}
 }
 
 // uncertain is an error that leaves it open what was carried out. It says what may have been.

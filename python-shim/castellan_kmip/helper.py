@@ -204,8 +204,9 @@ class _Helper(object):
         try:
             _starting.take(request, self._start, command)
         except OSError as e:
-            raise HelperError('the helper %s cannot be run: %s'
-                              % (command[0], e.strerror or e))
+            raise HelperError('the helper %s cannot be run: %s; helper in '
+                              '[kmip] says where it is, else the PATH of '
+                              'the service' % (command[0], e.strerror or e))
         _running.add(self)
 
     def _start(self, command):
