@@ -215,7 +215,7 @@ func (h *hostCheck) blame(said *kmip.QueryResponse, err, bare error, authenticat
 	switch {
 	case bare == nil:
 		server = h.serverOutcome(said)
-	case !isAboutCaller(bare):
+	case !isAboutCaller(err) && !isAboutCaller(bare):
 		server = failed(bare, queryAdvice(bare))
 	}
 	refusal := failed(err, h.credential.refusedAdvice(err, authenticated, bare == nil))
@@ -340,7 +340,10 @@ func (m *Manager) checkRoundTrip(ctx context.Context, who *protocol.Context) pro
 	_, left := m.DeleteKey(ctx, who, &protocol.DeleteKey{KeyID: made.KeyID})
 	switch {
 	case left != nil:
-		s.Detail = detailOf(errors.Join(err, left))
+		s.Detail = detailOf(left)
+		if err != nil {
+			s.Detail = detailOf(err) + "; " + s.Detail
+		}
 		s.Advice = "the key " + made.KeyID + " is still there: the server must let this client destroy keys"
 	case err != nil:
 		s.Detail, s.Advice = detailOf(err), "the server must let this client read what it has made; the key was destroyed"

@@ -2,6 +2,7 @@ package keymgr_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -349,6 +350,25 @@ func TestCheckOfRefusedTokens(t *testing.T) {
 	}
 }
 
+// TestCheckWhereNobodyIsAnswered: a server that does not take a message without a token has understood the one whose token
+// it refuses, and is not to blame.
+func TestCheckWhereNobodyIsAnswered(t *testing.T) {
+	for _, ofNobody := range []kmip.ResultReason{kmip.InvalidMessage, kmip.MissingData, kmip.GeneralFailure} {
+		e := enter(t, mock.Config{}, nil)
+		e.refuses = func(said *kmip.RequestContext) error {
+			if said == nil {
+				return ofNobody
+			}
+			return kmip.AuthenticationNotSuccessful
+		}
+		c, err := e.Check(t.Context(), &protocol.Context{AuthToken: secret.Bytes("t")}, &protocol.CheckOptions{})
+		require.NoError(t, err)
+		last := c.Steps[len(c.Steps)-1]
+		require.Equal(t, "credential", last.Step, "%+v", c.Steps)
+		require.Contains(t, last.Advice, "expired or been revoked")
+	}
+}
+
 // TestCheckOfAServerForEveryone: one that answers without a token, and refuses every token as if it were bad, asks no
 // Keystone. A new token is of no use there.
 func TestCheckOfAServerForEveryone(t *testing.T) {
@@ -407,5 +427,31 @@ func TestRefusing(t *testing.T) {
 	_, made := m.CreateKey(t.Context(), nil, createAES(""))
 	for _, err := range []error{checked, got, made} {
 		require.Same(t, wrong, err)
+	}
+}
+
+// TestCheckThatLeavesAKey: both what is wrong with the key and why it could not be destroyed are told, and an operator who
+// comes across it sees where it is from. It is the caller's, where there is one.
+func TestCheckThatLeavesAKey(t *testing.T) {
+	for project, who := range map[string]*protocol.Context{"kmip-keymgr-check": nil, "project-a": alice} {
+		s := &finding{shelf: newShelf()}
+		s.key = strings.Repeat("\x00", 32)
+		m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			if op := m.Items[len(m.Items)-1].Operation; op == kmip.OpDestroy || op == kmip.OpRevoke {
+				return refuses(m, kmip.PermissionDenied)
+			}
+			return s.serve(m)
+		}, lasting(time.Minute))
+		c, err := m.Check(t.Context(), who, &protocol.CheckOptions{RoundTrip: true})
+		require.NoError(t, err)
+		require.False(t, c.OK)
+		last := c.Steps[len(c.Steps)-1]
+		require.Contains(t, last.Detail, "the key is all zeros; ")
+		require.Contains(t, last.Detail, "PermissionDenied")
+		require.Len(t, s.ids, 1)
+		require.Contains(t, last.Advice, "the key "+s.ids[0]+" is still there")
+		record := fmt.Sprint(s.objects[s.ids[0]].Applications())
+		require.Contains(t, record, "kmip-keymgr check")
+		require.Contains(t, record, "openstack-project-id "+project)
 	}
 }
