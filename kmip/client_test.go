@@ -810,4 +810,17 @@ func TestProbe(t *testing.T) {
 	reached := p.reached
 	require.NoError(t, p.Close())
 	require.ErrorIs(t, reached.SetDeadline(time.Time{}), net.ErrClosed)
+	require.Empty(t, bytes.Trim(p.request[:cap(p.request)], "\x00"), "what was sent is overwritten")
+}
+
+// TestProbeTakesNoLonger than a connection may, and says so.
+func TestProbeTakesNoLonger(t *testing.T) {
+	late := func(c *Config) { c.Hosts, c.ConnectTimeout = []string{"kms.invalid:1"}, time.Nanosecond }
+	p := client(t, late).Probes()[0]
+	defer p.Close()
+	_, err := p.Resolve(soon(t))
+	require.EqualError(t, err, "no answer within connect_timeout (1e-09 s)")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	_, err = p.Connect(soon(t))
+	require.EqualError(t, err, "no answer within connect_timeout (1e-09 s)")
 }

@@ -29,19 +29,22 @@ func steps(c *protocol.Check) (names []string) {
 }
 
 func TestCheck(t *testing.T) {
-	b := start(t, setting{keymgr: isolating()})
+	pki, err := mock.NewPKI()
+	require.NoError(t, err)
+	b := start(t, setting{mock: mock.Config{PKI: pki}, keymgr: isolating()})
 	c, err := b.Check(context.Background(), nil, &protocol.CheckOptions{RoundTrip: true})
 	require.NoError(t, err)
 	require.True(t, c.OK, "%+v", c.Steps)
 	require.Equal(t, []string{"name resolution", "tcp", "tls", "kmip", "credential", "round trip"}, steps(c))
 	for i, text := range []string{
-		"127.0.0.1", "connected to " + b.server.Addr(), "TLS 1.3 with TLS_AES_128_GCM_SHA256, certificate of CN=kmip-mock for localhost, ",
-		`KMIP 1.4, "kmip-mock", `, "the certificate", "created, read and destroyed",
+		"127.0.0.1", "connected to " + b.server.Addr(), "TLS 1.3 with TLS_AES_128_GCM_SHA256, certificate of CN=kmip-mock for localhost, 127.0.0.1, ::1 until " +
+			pki.Server.Leaf.NotAfter.UTC().Format(time.DateOnly) + ", issued by CN=kmip-mock CA",
+		`KMIP 1.4, "kmip-mock", `, ": the certificate", "created, read and destroyed",
 	} {
 		require.Contains(t, c.Steps[i].Detail, text)
 		require.Empty(t, c.Steps[i].Advice)
 	}
-	require.Contains(t, c.Steps[2].Detail, ", issued by CN=kmip-mock CA")
+	require.Equal(t, 1, strings.Count(c.Steps[2].Detail, "issued by"))
 	require.Empty(t, b.list(service))
 }
 
@@ -133,7 +136,7 @@ func TestWhatCheckSays(t *testing.T) {
 		"another CA":         {mock.Config{}, func(c *kmip.Config) { c.TLS.Roots = foreign.Roots }, "tls", "unknown authority", "ca_certs"},
 		"another name":       {mock.Config{}, func(c *kmip.Config) { c.TLS.ServerName = "kms.example" }, "tls", "kms.example", "set server_name"},
 		"our certificate":    {mock.Config{}, func(c *kmip.Config) { c.TLS.Certificate = foreign.Client }, "tls", "unknown certificate authority", "certfile"},
-		"another version":    {oldest, speaks(kmip.V1_1), "kmip", "speaks KMIP [1.0] and not [1.1]", "kmip_version"},
+		"another version":    {oldest, speaks(kmip.V1_1), "kmip", ": speaks KMIP [1.0] and not [1.1]", "kmip_version"},
 		"dropped":            {fault("*:drop-request:9"), nil, "kmip", "the server closed the connection", "hangs up on requests"},
 		"garbage":            {fault("*:garbage:9"), nil, "kmip", "bad response", "does not speak KMIP"},
 		"no answer":          {fault("*:delay=1m"), nil, "kmip", "no answer", "does not answer"},
@@ -166,6 +169,9 @@ func TestWhatCheckSays(t *testing.T) {
 			require.NotContains(t, text, "EOF")
 			require.NotContains(t, text, "deadline exceeded")
 			require.NotContains(t, last.Detail, last.Advice)
+			require.NotContains(t, text, "passed over: ", "there is no other host")
+			require.NotContains(t, text, "not usable: ", "there is no other host")
+			require.NotContains(t, last.Advice, "127.0.0.1:", "there is no other host")
 			require.LessOrEqual(t, strings.Count(last.Detail, "127.0.0.1:"), 2, "one may be the system's, in words of its own: %s", last.Detail)
 			said[name] = last.Advice
 		})
@@ -209,8 +215,10 @@ func TestCheckOfRecords(t *testing.T) {
 // TestCheckEveryHost: one host that serves is enough, and what is wrong with each of the others is told.
 func TestCheckEveryHost(t *testing.T) {
 	nobody, silent := port(t, nil), port(t, mute)
+	var good string
 	c := checked(t, mock.Config{}, 10*time.Second, func(c *kmip.Config) {
-		c.Hosts, c.ConnectTimeout = []string{nobody, c.Hosts[0], silent, "kms.invalid:1"}, time.Second
+		good = c.Hosts[0]
+		c.Hosts, c.ConnectTimeout = []string{nobody, good, silent, "kms.invalid:1"}, time.Second
 	})
 	require.True(t, c.OK, "%+v", c.Steps)
 	for i, host := range []string{"kms.invalid:1", nobody, silent} {
@@ -219,6 +227,51 @@ func TestCheckEveryHost(t *testing.T) {
 		require.NotContains(t, c.Steps[3].Detail, host)
 	}
 	require.Empty(t, c.Steps[3].Advice)
+	require.Equal(t, good+": the certificate", c.Steps[4].Detail)
+}
+
+// TestCheckHostsAtOnce: hosts that do not answer take no longer together than one of them.
+func TestCheckHostsAtOnce(t *testing.T) {
+	var both sync.WaitGroup
+	both.Add(2)
+	meet := func(net.Conn) {
+		both.Done()
+		both.Wait()
+	}
+	c := checked(t, mock.Config{}, 10*time.Second, func(c *kmip.Config) {
+		c.Hosts, c.ConnectTimeout = []string{port(t, meet), port(t, meet)}, 5*time.Second
+	})
+	require.Equal(t, "tls", c.Steps[len(c.Steps)-1].Step)
+	require.NotContains(t, c.Steps[2].Detail, "no answer", "neither hangs up before the other is connected too")
+}
+
+// TestCheckOfAName: an operator sees what it stands for, and which of its addresses serves.
+func TestCheckOfAName(t *testing.T) {
+	addresses, err := net.LookupHost("localhost")
+	require.NoError(t, err)
+	var served string
+	c := checked(t, mock.Config{}, 10*time.Second, func(c *kmip.Config) {
+		served = c.Hosts[0]
+		c.Hosts = []string{strings.Replace(served, "127.0.0.1", "localhost", 1)}
+	})
+	require.True(t, c.OK, "%+v", c.Steps)
+	require.Contains(t, c.Steps[0].Detail, strings.Join(addresses, ", "))
+	require.Contains(t, c.Steps[1].Detail, "connected to "+served)
+}
+
+// TestCheckOfWhatIsNeeded: whatever a server lacks is told by check, before a request needs it.
+func TestCheckOfWhatIsNeeded(t *testing.T) {
+	for names, lacking := range map[string][]kmip.Operation{
+		"Create": {kmip.OpCreate}, "Register": {kmip.OpRegister}, "Get": {kmip.OpGet}, "GetAttributes": {kmip.OpGetAttributes},
+		"Locate": {kmip.OpLocate}, "Destroy": {kmip.OpDestroy}, "Create, Destroy": {kmip.OpDestroy, kmip.OpCreate},
+	} {
+		c := checked(t, mock.Config{Without: lacking}, 10*time.Second, nil)
+		require.False(t, c.OK)
+		last := c.Steps[len(c.Steps)-1]
+		require.Equal(t, "kmip", last.Step, "%+v", c.Steps)
+		require.Contains(t, last.Detail, `KMIP 1.4, "kmip-mock", `)
+		require.Equal(t, "the server does not offer this client "+names, last.Advice)
+	}
 }
 
 // TestCheckStaysWithAHost: operations do not go on behind a host that answers and cannot serve, so neither does the check.
@@ -228,15 +281,28 @@ func TestCheckStaysWithAHost(t *testing.T) {
 	other, err := mock.Start(mock.Config{PKI: pki, Versions: mock.VersionRange{Min: kmip.V2_0, Max: kmip.V2_1}})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, other.Close()) }()
-	for first, serves := range []bool{false, true} {
+	stuck, err := mock.Start(mock.Config{PKI: pki, Faults: []mock.Fault{{Operation: kmip.OpQuery, Action: mock.DropRequest, Count: 9}}})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, stuck.Close()) }()
+	for before, serves := range map[int]bool{0: false, 2: true} {
+		var good string
 		c := checked(t, mock.Config{PKI: pki}, 10*time.Second, func(c *kmip.Config) {
-			c.Version, c.Hosts = kmip.V1_4, slices.Insert(c.Hosts, first, other.Addr())
+			good = c.Hosts[0]
+			c.Version, c.Hosts = kmip.V1_4, slices.Insert([]string{stuck.Addr(), good, stuck.Addr(), good}, before, other.Addr())
 		})
 		require.Equal(t, serves, c.OK, "%+v", c.Steps)
 		require.Equal(t, serves, c.Steps[3].OK)
-		require.Contains(t, c.Steps[3].Detail, "; not usable: "+other.Addr()+": ")
+		at := 0
+		for _, text := range []string{good, "; " + good, "; passed over: " + stuck.Addr(), "; " + stuck.Addr(), "; not usable: " + other.Addr()} {
+			found := strings.Index(c.Steps[3].Detail[at:], text+": ")
+			require.GreaterOrEqual(t, found, 0, "%s behind\n%s", text, c.Steps[3].Detail[:at])
+			at += found + len(text)
+		}
 		require.Contains(t, c.Steps[3].Advice, other.Addr()+": ")
 		require.Equal(t, serves, len(c.Steps) == 6)
+		if serves {
+			require.NotContains(t, c.Steps[4].Detail+c.Steps[4].Advice, other.Addr(), "whose credential was not tried")
+		}
 	}
 }
 
@@ -276,11 +342,16 @@ func TestCheckForgetsALentToken(t *testing.T) {
 	require.Contains(t, c.Steps[len(c.Steps)-1].Advice, "the server must ask the same Keystone")
 	require.Equal(t, []string{"map[]"}, e.forgot)
 
+	_, err = e.Check(t.Context(), &protocol.Context{Castellan: secret.Bytes(`{"type":"keystone_password"}`)}, &protocol.CheckOptions{})
+	require.NoError(t, err)
+	require.Equal(t, []string{"map[]", "map[type:keystone_password]"}, e.forgot)
+
 	e.door.err = nil
 	c, err = e.Check(t.Context(), nil, &protocol.CheckOptions{})
 	require.NoError(t, err)
 	require.True(t, c.OK)
-	require.Len(t, e.forgot, 1)
+	require.Len(t, e.forgot, 2)
+	require.False(t, e.client.Probes()[0].Credentials(), "nor does the client keep it")
 }
 
 // TestCheckOfATokenAndAPassword: KMIP 1.1 has no room for both.
@@ -346,6 +417,7 @@ func TestCheckOfRefusedTokens(t *testing.T) {
 			last := c.Steps[len(c.Steps)-1]
 			require.Equal(t, "credential", last.Step, "%+v", c.Steps)
 			require.Contains(t, last.Advice, advice, reason)
+			require.Empty(t, e.forgot, "nothing was lent")
 		}
 	}
 }
@@ -397,6 +469,7 @@ func TestCheckNamesWhoAsks(t *testing.T) {
 	e := enter(t, mock.Config{}, nil)
 	for detail, who := range map[string]*protocol.Context{
 		`user "u" of project "p"`: {AuthToken: secret.Bytes("t"), UserID: "u", ProjectID: "p"},
+		`user "u" of project ""`:  {AuthToken: secret.Bytes("t"), UserID: "u"},
 		"a token alone":           {AuthToken: secret.Bytes("t")},
 	} {
 		c, err := e.Check(t.Context(), who, &protocol.CheckOptions{})
@@ -428,6 +501,20 @@ func TestRefusing(t *testing.T) {
 	for _, err := range []error{checked, got, made} {
 		require.Same(t, wrong, err)
 	}
+}
+
+// TestCheckOfAQuestionForAnyone: a server may answer Query whoever asks, since that shows no key.
+func TestCheckOfAQuestionForAnyone(t *testing.T) {
+	config := keymgr.Config{Timeout: time.Minute, Identities: new(desk)}
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		if _, is := m.Items[0].Payload.(*kmip.Query); is {
+			return newShelf().serve(m)
+		}
+		return refuses(m, kmip.AuthenticationNotSuccessful)
+	}, config)
+	c, err := m.Check(t.Context(), nil, &protocol.CheckOptions{})
+	require.NoError(t, err)
+	require.True(t, c.OK, "%+v", c.Steps)
 }
 
 // TestCheckThatLeavesAKey: both what is wrong with the key and why it could not be destroyed are told, and an operator who

@@ -306,6 +306,7 @@ func TestCheckOfAnOpenDoor(t *testing.T) {
 		require.Equal(t, "credential", last.Step)
 		require.Equal(t, open, strings.Contains(last.Detail, "never issued"), last.Detail)
 		require.Equal(t, open, strings.Contains(last.Advice, "must ask Keystone"), last.Advice)
+		require.Equal(t, open, strings.Contains(last.Advice, "mode in [kmip] must be standalone"), last.Advice)
 	}
 }
 
