@@ -3,6 +3,7 @@ package tests
 import (
 	"bufio"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"io"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -65,6 +67,7 @@ func TestCheckAlwaysHasAResult(t *testing.T) {
 			require.Contains(t, o.stdout, "FAIL  "+test.step)
 			require.Contains(t, o.stdout, test.says)
 			require.NotContains(t, o.stdout, "ok    "+test.step)
+			require.NotContains(t, o.stdout, ": \n", "a step that found nothing has no colon")
 		})
 	}
 }
@@ -72,14 +75,15 @@ func TestCheckAlwaysHasAResult(t *testing.T) {
 // TestCheckForATerminal shows every option that has a text, and each step.
 func TestCheckForATerminal(t *testing.T) {
 	s := startMock(t)
-	h := helper{configs: []string{s.config}}.with(t, "username = nova", "password = hunter2")
+	client := pair{cert: filepath.Join(filepath.Dir(s.config), "client.pem")}
+	h := helper{configs: []string{s.config}}.with(t, "username = nova", "password = hunter2", "host = 127.0.0.1,", "  localhost")
 	o := h.run(t, "", "check", "--round-trip")
 	require.Zero(t, o.status, "%s", o.stdout)
 	at := 0
 	for _, line := range []string{
 		"ok    configuration: " + s.config + ", ",
-		"      host = 127.0.0.1", "      password = ***", "      timeout = 30", "      username = nova", "ok    key file: ",
-		"ok    certificate: CN=client, until ", "ok    name resolution: ", "ok    tcp: ", "ok    tls: ", "ok    kmip: ", "ok    credential: ", "ok    round trip: ",
+		"      host = 127.0.0.1,\n        localhost\n", "      password = ***", "      timeout = 30", "      username = nova", "ok    key file: ",
+		"ok    certificate: CN=client, until " + client.parsed(t).NotAfter.UTC().Format(time.DateOnly) + "\n", "ok    name resolution: ", "ok    tcp: ", "ok    tls: ", "ok    kmip: ", "ok    credential: ", "ok    round trip: ",
 	} {
 		found := strings.Index(o.stdout[at:], line)
 		require.GreaterOrEqual(t, found, 0, "%s behind\n%s", line, o.stdout[:at])
@@ -102,6 +106,19 @@ func TestCheckOfACertificateForAnyUse(t *testing.T) {
 	require.Contains(t, o.stdout, "FAIL  kmip: ")
 	require.Contains(t, o.stdout, "the server closed the connection")
 	require.NotContains(t, o.stdout, "EOF")
+}
+
+// TestCheckAtAServerThatWritesToTheTerminal: what a server's certificate says is shown as text, and begins no line.
+func TestCheckAtAServerThatWritesToTheTerminal(t *testing.T) {
+	for verdict, until := range map[string]time.Time{"ok    tls: ": time.Now().Add(time.Hour), "FAIL  tls: ": time.Now().Add(-time.Minute)} {
+		p := newPKI(t)
+		server := p.server(t, ecKey(t), func(c *x509.Certificate) { c.Subject.CommonName, c.NotAfter = "\x1b[2J\nok    all: is well", until })
+		o := p.helper(t, says(nil).serve(t, p.tlsConfig(t, server)), "max_retries = 0").run(t, "", "check")
+		require.Contains(t, o.stdout, "\n"+verdict)
+		require.Contains(t, o.stdout, "CN= [2J ok    all: is well")
+		require.NotContains(t, o.stdout, "\x1b")
+		require.NotContains(t, o.stdout, "\nok    all")
+	}
 }
 
 // TestAVersionThatIsNotSpoken names the option, whichever other version the server speaks.
