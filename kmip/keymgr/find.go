@@ -67,7 +67,9 @@ func (m *Manager) findElsewhere(ctx context.Context, keyID string, value bool, e
 	m.missed = m.client.Elsewhere(ctx, func(ctx context.Context) bool {
 		there, why := m.resolve(ctx, keyID, value)
 		if there != nil || !isNotFound(why) {
-			f, err = there, why
+			if f, err = there, why; err != nil {
+				err = m.fail(err) // which names the host that is asked
+			}
 		}
 		return there != nil
 	})

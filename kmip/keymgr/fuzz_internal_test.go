@@ -46,6 +46,6 @@ func FuzzCastellan(f *testing.F) {
 		} else if credential != nil {
 			require.Contains(t, []string{"keystone_password", "keystone_token", "token"}, credential["type"])
 		}
-		scoped(credential)
+		exchanged(credential)
 	})
 }

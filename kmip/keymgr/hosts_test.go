@@ -325,7 +325,24 @@ func TestHostThatOnlyAccepts(t *testing.T) {
 	defer cancel()
 	_, err = m.GetKey(ctx, alice, &protocol.GetKey{KeyID: id})
 	require.Equal(t, protocol.Unavailable, kind(err), "%v", err)
-	require.ErrorContains(t, err, "no key "+id+" at one host, and another that may have it cannot be asked")
+	require.True(t, problem(t, err).Retryable)
+	require.ErrorContains(t, err, "no key "+id+" at one host, and another that may have it cannot be asked: context deadline exceeded")
+}
+
+// TestOnlyHostIsSilent has the only host take connections and say nothing, and then requests: it is said to have given no
+// answer where it was asked anything.
+func TestOnlyHostIsSilent(t *testing.T) {
+	b := start(t, setting{mock: mock.Config{Faults: []mock.Fault{{Action: mock.Delay, Delay: time.Hour, Count: 1000}}}})
+	unheard := port(t, mute)
+	for host, says := range map[string]string{
+		unheard:         "cannot reach " + unheard,
+		b.server.Addr(): "no answer from " + b.server.Addr() + " before the deadline",
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := over(t, b, time.Minute, host).GetKey(ctx, alice, &protocol.GetKey{KeyID: asked})
+		require.ErrorContains(t, err, says)
+	}
 }
 
 // TestThirdHostIsAsked has a key at the third host, and one before it that takes all the time it is given.
@@ -357,6 +374,26 @@ func TestBusyElsewhere(t *testing.T) {
 		b.server.Inject(mock.Fault{Action: mock.Fail, Reason: reason, Count: 1000})
 		_, err := a.GetKey(t.Context(), alice, &protocol.GetKey{KeyID: id})
 		require.Equal(t, want, kind(err), "%v: %v", reason, err)
+		require.Equal(t, b.server.Addr(), problem(t, err).Server, reason)
+	}
+}
+
+// TestUnfitElsewhere has a host that does not have a key, and another that cannot say: only that is to be mended.
+func TestUnfitElsewhere(t *testing.T) {
+	pki, err := mock.NewPKI()
+	require.NoError(t, err)
+	another := func(c mock.Config) string {
+		c.PKI = pki
+		return start(t, setting{mock: c}).server.Addr()
+	}
+	for name, config := range map[string]mock.Config{
+		"version": {Versions: mock.VersionRange{Min: kmip.V1_0, Max: kmip.V1_0}},
+		"garbage": {Faults: []mock.Fault{{Action: mock.Garbage, Count: 1000}}},
+	} {
+		unfit := another(config)
+		m := lieAt(t, pki, lasting(10*time.Second), another(mock.Config{}), unfit)
+		_, err := m.GetKey(t.Context(), alice, &protocol.GetKey{KeyID: asked})
+		require.Equal(t, unfit, problem(t, err).Server, "%s: %v", name, err)
 	}
 }
 

@@ -49,7 +49,7 @@ func (m *Manager) identify(ctx context.Context, who *protocol.Context) (c caller
 	if c.credential, err = castellan(who.Castellan); err != nil {
 		return c, err
 	}
-	if token := c.credential["token"]; token != "" && !scoped(c.credential) {
+	if token := c.credential["token"]; token != "" && !exchanged(c.credential) {
 		c.Context = &protocol.Context{AuthToken: secret.Bytes(token)}
 	} else if c.Context, err = m.config.Identities.Authenticate(ctx, c.credential); err != nil {
 		return c, err
@@ -96,10 +96,11 @@ func checkCastellan(credential map[string]string) error {
 	return invalid("context.castellan.type: must be keystone_password, keystone_token, token or password")
 }
 
-// scoped reports whether a KeystoneToken is to be exchanged for a token of another scope, as Castellan's own drivers do.
-func scoped(credential map[string]string) bool {
+// exchanged reports whether Keystone is to give a token for a credential: for a KeystonePassword, and for a KeystoneToken one
+// of another scope, as Castellan's own drivers do.
+func exchanged(credential map[string]string) bool {
 	if credential["type"] != "keystone_token" {
-		return false
+		return credential["type"] == "keystone_password"
 	}
 	for _, scope := range [...]string{"project_id", "project_name", "domain_id", "domain_name", "trust_id"} {
 		if credential[scope] != "" {

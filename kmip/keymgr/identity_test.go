@@ -22,11 +22,13 @@ import (
 type desk struct {
 	err    error
 	asked  []string
+	by     time.Time // the last one's deadline
 	forgot []string
 }
 
-func (d *desk) Authenticate(_ context.Context, credential map[string]string) (*protocol.Context, error) {
+func (d *desk) Authenticate(ctx context.Context, credential map[string]string) (*protocol.Context, error) {
 	d.asked = append(d.asked, fmt.Sprint(credential))
+	d.by, _ = ctx.Deadline()
 	if d.err != nil {
 		return nil, d.err
 	}
@@ -164,7 +166,7 @@ func TestEveryMessageSaysWhoAsks(t *testing.T) {
 // TestCallersWithoutToken: who is asked about them, and that nothing is sent where there is no answer.
 func TestCallersWithoutToken(t *testing.T) {
 	castellan := func(text string) *protocol.Context {
-		return &protocol.Context{Castellan: secret.Bytes(text), RequestID: "req"}
+		return &protocol.Context{Castellan: secret.Bytes(text), UserID: "alice", IsAdmin: new(bool), Roles: []string{"admin"}}
 	}
 	for name, test := range map[string]struct {
 		who   *protocol.Context
@@ -175,12 +177,14 @@ func TestCallersWithoutToken(t *testing.T) {
 		"none":                   {nil, "map[]", "lent", ""},
 		"without token":          {&protocol.Context{UserID: "alice", ProjectID: "p"}, "map[]", "lent", ""},
 		"null":                   {castellan("null"), "map[]", "lent", ""},
+		"token of no bytes":      {&protocol.Context{AuthToken: secret.Bytes{}}, "map[]", "lent", ""},
 		"service token alone":    {&protocol.Context{ServiceToken: secret.Bytes("s")}, "map[]", "lent", ""},
 		"token":                  {castellan(`{"type":"token","token":"theirs"}`), "", "theirs", ""},
 		"keystone token":         {castellan(`{"type":"keystone_token","token":"theirs","auth_url":"u","project_id":null}`), "", "theirs", ""},
 		"keystone token, scoped": {castellan(`{"type":"keystone_token","token":"theirs","project_id":"p"}`), "map[project_id:p token:theirs type:keystone_token]", "lent", ""},
 		"keystone password":      {castellan(`{"type":"keystone_password","username":"u","password":"p","reauthenticate":true}`), "map[password:p type:keystone_password username:u]", "lent", ""},
-		"password with a token":  {castellan(`{"type":"keystone_password","password":"p","token":""}`), "map[password:p type:keystone_password]", "lent", ""},
+		"password without token": {castellan(`{"type":"keystone_password","password":"p","token":""}`), "map[password:p type:keystone_password]", "lent", ""},
+		"password with a token":  {castellan(`{"type":"keystone_password","password":"p","token":"t"}`), "map[password:p token:t type:keystone_password]", "lent", ""},
 		"password":               {castellan(`{"type":"password","username":"u","password":"p"}`), "", "", protocol.Forbidden},
 		"empty token":            {castellan(`{"type":"token","token":""}`), "", "", protocol.Forbidden},
 		"no keystone token":      {castellan(`{"type":"keystone_token","project_id":"p"}`), "", "", protocol.Forbidden},
@@ -205,6 +209,8 @@ func TestCallersWithoutToken(t *testing.T) {
 				require.Equal(t, test.token, string(said.AuthToken))
 				require.Empty(t, said.ServiceToken)
 				require.NotEqual(t, "alice", said.UserID, "a name without a token says nothing")
+				require.Nil(t, said.IsAdmin, "nor does what it may do")
+				require.Empty(t, said.Roles)
 			}
 		})
 	}
@@ -226,32 +232,45 @@ func TestNothingIsSentWithoutAnIdentity(t *testing.T) {
 	require.Equal(t, []*kmip.RequestContext{nil}, e.said, "check asks what the server is, and nothing else, for nobody")
 }
 
-// TestALentTokenThatIsRefusedIsForgotten: and one that the caller brought is not ours to forget.
+// TestALentTokenThatIsRefusedIsForgotten: and one that the caller brought is not ours to forget, nor one that is good, of a
+// caller who may not do that.
 func TestALentTokenThatIsRefusedIsForgotten(t *testing.T) {
-	e := enter(t, mock.Config{}, nil)
-	e.door.err = kmip.AuthenticationNotSuccessful
-	err := e.everything(nil)
-	require.Equal(t, protocol.Forbidden, kind(err))
-	require.True(t, err.(*protocol.Error).Retryable)
-	require.Equal(t, []string{"map[]"}, e.forgot)
-	err = e.everything(&protocol.Context{AuthToken: secret.Bytes("t")})
-	require.Equal(t, protocol.Forbidden, kind(err))
-	require.False(t, err.(*protocol.Error).Retryable)
-	require.Len(t, e.forgot, 1)
+	password := &protocol.Context{Castellan: secret.Bytes(`{"type":"keystone_password","username":"u"}`)}
+	for reason, refused := range map[kmip.ResultReason]bool{
+		kmip.AuthenticationNotSuccessful: true, kmip.PermissionDenied: false, kmip.NotAuthorised: false,
+	} {
+		e := enter(t, mock.Config{}, nil)
+		e.door.err = reason
+		for _, who := range []*protocol.Context{nil, password} {
+			err := e.everything(who)
+			require.Equal(t, protocol.Forbidden, kind(err), reason)
+			require.Equal(t, refused, err.(*protocol.Error).Retryable, reason)
+		}
+		require.Equal(t, []string{"map[]", "map[type:keystone_password username:u]"}, e.asked)
+		require.Equal(t, map[bool][]string{true: e.asked}[refused], e.forgot, "%v", reason)
+		err := e.everything(&protocol.Context{AuthToken: secret.Bytes("t")})
+		require.Equal(t, protocol.Forbidden, kind(err))
+		require.False(t, err.(*protocol.Error).Retryable)
+		require.Len(t, e.forgot, len(e.asked)*map[bool]int{true: 1}[refused])
+	}
 }
 
 // TestRefusalsOfTheCredential: what a server says that does not know it, and what one says that cannot tell now.
 func TestRefusalsOfTheCredential(t *testing.T) {
 	for reason, want := range map[kmip.ResultReason]protocol.Kind{
 		kmip.InvalidMessage: protocol.Config, kmip.InvalidField: protocol.Config, kmip.FeatureNotSupported: protocol.Config,
-		kmip.GeneralFailure: protocol.Config, kmip.UnknownTag: protocol.Config, kmip.AuthenticationNotSuccessful: protocol.Forbidden,
-		kmip.NotAuthorised: protocol.Forbidden,
+		kmip.GeneralFailure: protocol.Config, kmip.UnknownTag: protocol.Config, kmip.UnknownEnumeration: protocol.Config,
+		kmip.AuthenticationNotSuccessful: protocol.Forbidden, kmip.NotAuthorised: protocol.Forbidden, kmip.PermissionDenied: protocol.Forbidden,
+		kmip.UnsupportedProtocolVersion: protocol.Config,
 	} {
 		e := enter(t, mock.Config{}, nil)
 		e.door.err = reason
 		err := e.everything(&protocol.Context{AuthToken: secret.Bytes("t")})
 		require.Equal(t, want, kind(err), reason)
-		require.Equal(t, want == protocol.Config, strings.Contains(err.Error(), "mode in [kmip]"), "%v: who knows the credential is not to be left", reason)
+		blamed := want == protocol.Config && reason != kmip.UnsupportedProtocolVersion
+		require.Equal(t, blamed, strings.Contains(err.Error(), "mode in [kmip]"), "%v: who knows the credential is not to be left", reason)
+		require.Equal(t, blamed, strings.Contains(err.Error(), "in KMIP 1.0 and 1.1"), reason)
+		require.Equal(t, reason == kmip.AuthenticationNotSuccessful, strings.Contains(err.Error(), "check tells which"), reason)
 	}
 	for _, v := range kmip.Versions() {
 		e := enter(t, mock.Config{}, func(c *kmip.Config) { c.Version = v })
@@ -263,6 +282,20 @@ func TestRefusalsOfTheCredential(t *testing.T) {
 		_, err = e.GetKey(t.Context(), &protocol.Context{AuthToken: secret.Bytes("t")}, &protocol.GetKey{KeyID: protocol.NewUUID()})
 		require.Equal(t, protocol.Unavailable, kind(err))
 		require.Len(t, e.said, 2, "asked once each")
+	}
+}
+
+// TestRefusalsBehindTheCredential: what a server says of one operation says nothing against the credential, unless it could
+// not read the message.
+func TestRefusalsBehindTheCredential(t *testing.T) {
+	for reason, want := range map[kmip.ResultReason]protocol.Kind{
+		kmip.InvalidField: protocol.InvalidRequest, kmip.FeatureNotSupported: protocol.Unsupported, kmip.GeneralFailure: protocol.Internal,
+		kmip.AuthenticationNotSuccessful: protocol.Forbidden, kmip.InvalidMessage: protocol.Config,
+	} {
+		e := enter(t, mock.Config{Faults: []mock.Fault{{Operation: kmip.OpLocate, Action: mock.Fail, Reason: reason}}}, nil)
+		_, err := e.ListKeys(t.Context(), &protocol.Context{AuthToken: secret.Bytes("t")}, &protocol.ListKeys{})
+		require.Equal(t, want, kind(err), reason)
+		require.Equal(t, want == protocol.Config, strings.Contains(err.Error(), "credential"), "%v", err)
 	}
 }
 
@@ -331,6 +364,7 @@ func TestRequestOfALentIdentity(t *testing.T) {
 	who := &protocol.Context{RequestID: "req", GlobalRequestID: "global", RemoteAddress: "ra", Timestamp: "ts", UserID: "alice"}
 	_, err := e.ListKeys(t.Context(), who, &protocol.ListKeys{})
 	require.NoError(t, err)
+	require.WithinDuration(t, time.Now().Add(10*time.Second), e.by, 5*time.Second, "Keystone has no more time than the operation")
 	require.NotEmpty(t, e.said)
 	for _, said := range e.said {
 		require.Equal(t, []string{"req", "global", "ra", "ts"}, []string{said.RequestID, said.GlobalRequestID, said.RemoteAddress, said.Timestamp})
