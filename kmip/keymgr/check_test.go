@@ -2,6 +2,7 @@ package keymgr_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -132,7 +133,7 @@ func TestWhatCheckSays(t *testing.T) {
 		"nobody listens":     {mock.Config{}, at(port(t, nil)), "tcp", "connection refused", "nothing listens there"},
 		"nobody speaks":      {mock.Config{}, at(port(t, mute)), "tls", "no answer within connect_timeout (0.3 s)", "does not speak TLS"},
 		"hung up":            {mock.Config{}, at(port(t, func(net.Conn) {})), "tls", "the server closed the connection", "hang up without a word"},
-		"no TLS":             {mock.Config{}, at(port(t, func(c net.Conn) { _, _ = io.WriteString(c, "220 mail\r\n"); mute(c) })), "tls", "does not look like", "port in [kmip]"},
+		"no TLS":             {mock.Config{}, at(port(t, func(c net.Conn) { _, _ = io.WriteString(c, "220 mail\r\n"); mute(c) })), "tls", "does not look like", "does not speak TLS: port in [kmip]"},
 		"another CA":         {mock.Config{}, func(c *kmip.Config) { c.TLS.Roots = foreign.Roots }, "tls", "unknown authority", "ca_certs"},
 		"another name":       {mock.Config{}, func(c *kmip.Config) { c.TLS.ServerName = "kms.example" }, "tls", "kms.example", "set server_name"},
 		"our certificate":    {mock.Config{}, func(c *kmip.Config) { c.TLS.Certificate = foreign.Client }, "tls", "unknown certificate authority", "certfile"},
@@ -172,6 +173,9 @@ func TestWhatCheckSays(t *testing.T) {
 			require.NotContains(t, text, "passed over: ", "there is no other host")
 			require.NotContains(t, text, "not usable: ", "there is no other host")
 			require.NotContains(t, last.Advice, "127.0.0.1:", "there is no other host")
+			require.NotContains(t, last.Detail, "cannot reach", "the step says so")
+			require.NotContains(t, last.Detail, "answer from")
+			require.False(t, last.Step == "kmip" && strings.Contains(last.Detail, "kmip: "), last.Detail)
 			require.LessOrEqual(t, strings.Count(last.Detail, "127.0.0.1:"), 2, "one may be the system's, in words of its own: %s", last.Detail)
 			said[name] = last.Advice
 		})
@@ -389,10 +393,27 @@ func TestCheckWithoutAnIdentity(t *testing.T) {
 			require.False(t, c.OK)
 			last := c.Steps[len(c.Steps)-1]
 			require.Equal(t, "credential", last.Step, "%+v", c.Steps)
-			require.True(t, strings.HasSuffix(last.Detail, ": nobody"), last.Detail)
+			require.Regexp(t, `^127\.0\.0\.1:\d+: nobody$`, last.Detail)
 			require.Contains(t, last.Advice, test.advice)
 			require.Equal(t, refusal != nil, strings.Contains(c.Steps[len(c.Steps)-2].Detail, "only to clients that it knows"), "%+v", c.Steps)
 		}
+	}
+}
+
+// TestCheckOfACredentialOfNoUse: who brings one that is not Keystone's is not told that the service's identity would do.
+func TestCheckOfACredentialOfNoUse(t *testing.T) {
+	for credential, detail := range map[string]string{
+		`{"type":"password","username":"u","password":"p"}`: "a password that is not Keystone's says nothing",
+		`{"type":"token"}`:          "a token without a token",
+		`{"type":"keystone_token"}`: "a keystone_token without a token",
+	} {
+		e := enter(t, mock.Config{}, nil)
+		c, err := e.Check(t.Context(), &protocol.Context{Castellan: secret.Bytes(credential)}, &protocol.CheckOptions{})
+		require.NoError(t, err)
+		last := c.Steps[len(c.Steps)-1]
+		require.Equal(t, "credential", last.Step, "%+v", c.Steps)
+		require.Contains(t, last.Detail, "context.castellan: "+detail)
+		require.Contains(t, last.Advice, "one of Castellan's credentials that Keystone takes")
 	}
 }
 
@@ -456,6 +477,25 @@ func TestCheckOfAServerForEveryone(t *testing.T) {
 	last := c.Steps[len(c.Steps)-1]
 	require.Equal(t, "credential", last.Step, "%+v", c.Steps)
 	require.Contains(t, last.Advice, "answers without the OpenStack credential and not with it")
+}
+
+// TestCheckOfARefusedPassword: a standalone server that answers without username and password, and not with them, knows
+// nothing of OpenStack, nor does the advice.
+func TestCheckOfARefusedPassword(t *testing.T) {
+	for _, reason := range []kmip.ResultReason{kmip.AuthenticationNotSuccessful, kmip.InvalidMessage} {
+		server := mock.Config{Authenticate: func(_ context.Context, _ *tls.ConnectionState, said []kmip.Credential) (mock.Identity, error) {
+			if len(said) > 0 {
+				return mock.Identity{}, reason
+			}
+			return mock.Identity{Owner: "everyone"}, nil
+		}}
+		c := checked(t, server, 10*time.Second, func(c *kmip.Config) {
+			c.Credentials = []kmip.Credential{kmip.PasswordCredential("u", []byte("p"))}
+		})
+		last := c.Steps[len(c.Steps)-1]
+		require.Equal(t, "credential", last.Step, "%+v", c.Steps)
+		require.Contains(t, last.Advice, "username and password in [kmip] must be", reason)
+	}
 }
 
 // TestCheckNamesWhoAsks: an operator sees for whom it was tried.

@@ -9,6 +9,8 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/asn1"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -55,7 +57,46 @@ func TestPrivateKey(t *testing.T) {
 	agreeing, err := ecdh.X25519().GenerateKey(rand.Reader)
 	require.NoError(t, err)
 	requireKey(pkcs8(agreeing), kmip.PKCS8, 0)
-	requireKey([]byte("\x30\x03\x02\x01\x00"), kmip.PKCS8, 0)
+	with := func(der []byte, more string) []byte {
+		all, err := asn1.Marshal(append(sequence(der), asn1.RawValue{FullBytes: []byte(more)}))
+		require.NoError(t, err)
+		return all
+	}
+	requireKey(with(pkcs8(signing), "\xa0\x00"), kmip.PKCS8, 256) // attributes
+	factors, err := rsa.GenerateKey(rand.Reader, 1024)
+	require.NoError(t, err)
+	pkcs1 := x509.MarshalPKCS1PrivateKey(factors)
+	requireKey(with(pkcs1, "\x30\x00"), kmip.PKCS1, 1024)                       // of more than two primes
+	requireKey(append([]byte{asn1.TagSet | 1<<5}, pkcs1[1:]...), kmip.PKCS8, 0) // no SEQUENCE
+	const (
+		version = "\x02\x01\x01"
+		key     = "\x04\x01\x07"
+		curve   = "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"
+	)
+	for text, format := range map[string]kmip.KeyFormatType{
+		version + key:                          kmip.ECPrivateKey, // without a curve
+		"\x30\x00" + key:                       kmip.PKCS8,        // encrypted
+		version:                                kmip.PKCS8,
+		version + "\x30\x00" + key:             kmip.PKCS8,
+		version + "\x30\x03\x06\x01\x00" + key: kmip.PKCS8,
+		version + "\x30\x09\x06\x07" + oidEC + key:                                 kmip.PKCS8, // without a curve
+		version + "\x30\x13\x06\x07" + oidEC + curve + "\x03\x01\x00":              kmip.PKCS8, // a public key
+		version + "\x30\x0b\x06\x09" + oidRSA + "\x04\x08\x30\x06" + version + key: kmip.PKCS8, // not an RSA key
+		strings.Repeat("\x05\x00", 9):                                              kmip.PKCS8,
+		strings.Repeat("\x82\x01\x07", 9):                                          kmip.PKCS8,
+	} {
+		requireKey(with(nil, text), format, 0)
+	}
+}
+
+// TestBrokenDER: what a key's owner writes otherwise than in DER is his affair.
+func TestBrokenDER(t *testing.T) {
+	for key, broken := range map[string]bool{
+		"": false, "-----BEGIN": false, "\x31\x03\x02": false, "\x30\x03\x02\x01\x00": false,
+		"\x30": true, "\x30\x03\x02\x01": true, "\x30\x03\x02\x01\x00\x00": true, "\x30\x04\x02\x01\x00\x02": true,
+	} {
+		require.Equal(t, broken, isBrokenDER([]byte(key)), "%x", key)
+	}
 }
 
 func FuzzPrivateKey(f *testing.F) {
