@@ -489,6 +489,14 @@ func TestVersionsThatCannotBeFound(t *testing.T) {
 		require.ErrorIs(t, err, InvalidMessage)
 		require.Equal(t, []string{"Get 1.2", "DiscoverVersions 1.1"}, s.asked(), "no other version is tried")
 	})
+	t.Run("configured, and what the server says of its versions is lost", func(t *testing.T) {
+		configured := func(c *Config) { c.Version = V1_2 }
+		_, err := Do(soon(t), client(t, configured, serve(t, nil, speaks(InvalidMessage, hangUp, V1_0))), get)
+		require.ErrorIs(t, err, InvalidMessage)
+		require.NotContains(t, err.Error(), "speaks", "it may as well be about the message")
+		_, err = Do(soon(t), client(t, configured, serve(t, nil, speaks(UnsupportedProtocolVersion, hangUp, V1_0))), get)
+		require.ErrorContains(t, err, "speaks KMIP [1.0] and not [1.2]")
+	})
 	t.Run("configured, and the server says which it speaks", func(t *testing.T) {
 		s := serve(t, nil, speaks(InvalidMessage, lists(V1_1, V1_0), V1_0, V1_1))
 		_, err := Do(soon(t), client(t, func(c *Config) { c.Version = V1_2 }, s), get)

@@ -26,10 +26,11 @@ func (c *Client) negotiated(ctx context.Context, b *Batch) (*ResponseMessage, er
 		c.settled = true
 		return response, nil
 	}
-	if said := c.discover(ctx, response.Header.Version); said != nil {
+	said, lost := c.discover(ctx, response.Header.Version)
+	if said != nil {
 		return c.useVersion(ctx, b, response, said)
 	}
-	return c.tryVersions(ctx, b, response)
+	return c.tryVersions(ctx, b, response, lost)
 }
 
 // otherVersion reports whether the response may be that of a server which does not speak the version asked.
@@ -40,18 +41,19 @@ func (m *ResponseMessage) otherVersion(asked Version) bool {
 }
 
 // discover asks for the server's versions in a version that it may understand. The answer is nil where it does not say,
-// whether it refuses, hangs up or answers nonsense: there are servers for each.
-func (c *Client) discover(ctx context.Context, hint Version) []Version {
+// whether it refuses, hangs up or answers nonsense: there are servers for each. Only where it refuses is that certain: else
+// the answer may be lost.
+func (c *Client) discover(ctx context.Context, hint Version) (said []Version, lost bool) {
 	var b Batch
 	result := Add(&b, &DiscoverVersions{})
 	response, err := c.exchange(ctx, &b, max(hint, OpDiscoverVersions.Since()))
 	if err != nil {
-		return nil
+		return nil, true
 	}
 	if b.deliver(response, c.server, ""); result.Err != nil {
-		return nil
+		return nil, false
 	}
-	return result.Response.Versions
+	return result.Response.Versions, false
 }
 
 // useVersion takes the first of our versions that the server said it speaks.
@@ -70,8 +72,9 @@ func (c *Client) useVersion(ctx context.Context, b *Batch, first *ResponseMessag
 	return nil, &VersionError{Server: c.server, Wanted: c.versions(), Speaks: said}
 }
 
-// tryVersions sends the batch in the versions not yet tried, until one is not refused.
-func (c *Client) tryVersions(ctx context.Context, b *Batch, first *ResponseMessage) (*ResponseMessage, error) {
+// tryVersions sends the batch in the versions not yet tried, until one is not refused. Where there is none to try, and what
+// the server says of its versions is lost, the refusal may as well be about the message.
+func (c *Client) tryVersions(ctx context.Context, b *Batch, first *ResponseMessage, lost bool) (*ResponseMessage, error) {
 	for _, v := range c.versions() {
 		if _, err := c.credentials(v); v == c.version || err != nil {
 			continue
@@ -85,7 +88,7 @@ func (c *Client) tryVersions(ctx context.Context, b *Batch, first *ResponseMessa
 			return response, nil
 		}
 	}
-	if c.config.Version != 0 && c.caller == nil {
+	if c.config.Version != 0 && c.caller == nil && (!lost || first.refusal().Reason == UnsupportedProtocolVersion) {
 		return nil, c.refusedVersion(first)
 	}
 	return first, nil // which may be about something else, such as a credential that the server does not know

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -55,10 +56,11 @@ func (h *helper) walk(c *protocol.Check) bool {
 }
 
 func (h *helper) checkConfiguration() (detail, advice string, err error) {
+	unknown := h.files.Unknown() // one of these may be the misspelt one that is missed
 	if h.config == nil || h.config.Integrated && h.callers == nil {
-		return "", "", h.broken
+		return "", "", errors.New(strings.Join(append([]string{h.broken.Error()}, unknown...), "; "))
 	}
-	return strings.Join(h.files.Paths(), ", "), strings.Join(h.files.Unknown(), "; "), nil
+	return strings.Join(h.files.Paths(), ", "), strings.Join(unknown, "; "), nil
 }
 
 func (h *helper) checkKeyFile() (detail, advice string, err error) {
@@ -77,8 +79,9 @@ func (h *helper) checkCertificate() (detail, advice string, err error) {
 // report is check for a terminal.
 func (h *helper) report(ctx context.Context, roundTrip bool, out io.Writer) protocol.Status {
 	c, err := h.Check(ctx, nil, &protocol.CheckOptions{RoundTrip: roundTrip})
-	if err != nil { // there is nothing to walk on
-		c = &protocol.Check{Steps: []protocol.Step{{Step: "configuration", Advice: err.Error()}}}
+	var told *protocol.Error
+	if errors.As(err, &told) { // the files cannot be parsed, which leaves nothing to walk on
+		c = &protocol.Check{Steps: []protocol.Step{{Step: "configuration", Advice: told.Message}}}
 	}
 	if status := say(out, readable(c)); status != protocol.OK || !c.OK {
 		return protocol.Broken

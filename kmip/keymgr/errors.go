@@ -20,11 +20,13 @@ func (m *Manager) fail(err error) error {
 	return e
 }
 
+const withoutActivation = "; activate = false in [kmip] does without"
+
 // blameActivation adds to the refusal of an Activate, which nobody asked for by name, how to do without.
 func blameActivation(e *protocol.Error, err error) {
 	var refused *kmip.ResultError
 	if errors.As(err, &refused) && refused.Operation == kmip.OpActivate && (e.Kind == protocol.Unsupported || e.Kind == protocol.Forbidden) {
-		e.Message += "; activate = false in [kmip] does without"
+		e.Message += withoutActivation
 	}
 }
 

@@ -369,7 +369,10 @@ def _ask(helper, request, last=False):
     except BaseException:
         helper.close()
         raise
-    if last or answer.get('id') is None:  # and then it reads no further
+    reads_on = not last and answer.get('id') is not None
+    # What a kept one takes for wrong, a certificate that was renewed since for
+    # one, may be right by now: the next one reads it anew.
+    if not reads_on or (answer.get('error') or {}).get('kind') == 'config':
         helper.close(_GRACE)
     return answer
 

@@ -348,6 +348,18 @@ def test_session_is_kept(fake):
     assert len(pids) == 1
 
 
+def test_session_is_not_kept_with_a_broken_configuration(fake):
+    """Another process reads anew what the operator has mended since."""
+    fake.plays('''
+        for kind in 'internal', 'config':
+            send(id=read()['id'], error={'kind': kind, 'message': 'wrong'})
+        answer(read(), {})
+        ''')
+    manager = fake.manager('session')
+    for words in 2 * ['Internal error', 'Configuration error']:
+        fails(lambda: manager.get(None, ID), words)
+
+
 def test_session_killed_between_calls(fake):
     fake.plays(OBEY)
     manager = fake.manager('session')
