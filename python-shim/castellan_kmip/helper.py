@@ -113,8 +113,9 @@ class _Request(object):
             text = line.decode()
             answer, end = _decode(text)
             is_error = isinstance(answer.get('error'), dict)
-            usable = text[end:].isspace() and (
-                is_error or isinstance(answer.get('result'), dict))
+            usable = text[end:].isspace() and (is_error or (
+                'error' not in answer
+                and isinstance(answer.get('result'), dict)))
             # A helper that could not read the request cannot know its id.
             ours = answer.get('id') == self.id or (
                 is_error and answer.get('id') is None)
@@ -372,7 +373,7 @@ def _ask(helper, request, last=False):
     reads_on = not last and answer.get('id') is not None
     # What a kept one takes for wrong, a certificate that was renewed since for
     # one, may be right by now: the next one reads it anew.
-    if not reads_on or (answer.get('error') or {}).get('kind') == 'config':
+    if not reads_on or answer.get('error', {}).get('kind') == 'config':
         helper.close(_GRACE)
     return answer
 

@@ -130,6 +130,7 @@ def test_ends_a_moment_behind_its_answer(fake, mode, monkeypatch):
     'send(id=r["id"])',
     'send(id=r["id"], result=[])',
     'send(id=r["id"], error="no")',
+    'send(id=r["id"], error=None, result={"object": KEY})',
     'sys.stdout.buffer.write(b"\\xff\\n"); sys.stdout.flush()',
     'print("debug: hello"); answer(r, {"object": KEY})',
     'print(json.dumps({"id": r["id"], "result": {"object": KEY}}), "{}",'
