@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"unicode"
@@ -56,11 +57,30 @@ func (h *helper) walk(c *protocol.Check) bool {
 }
 
 func (h *helper) checkConfiguration() (detail, advice string, err error) {
-	unknown := h.files.Unknown() // one of these may be the misspelt one that is missed
+	oddities := h.oddities()
 	if h.config == nil || h.config.Integrated && h.callers == nil {
-		return "", "", errors.New(strings.Join(append([]string{h.broken.Error()}, unknown...), "; "))
+		return "", "", errors.New(strings.Join(append([]string{h.broken.Error()}, oddities...), "; "))
 	}
-	return strings.Join(h.files.Paths(), ", "), strings.Join(unknown, "; "), nil
+	return strings.Join(h.files.Paths(), ", "), strings.Join(oddities, "; "), nil
+}
+
+// oddities are what the helper can do with, and the service most likely cannot: a misspelt option, another key manager than
+// this, a path that leads to no program.
+func (h *helper) oddities() []string {
+	list := h.files.Unknown()
+	backend, ok, err := h.files.Text("key_manager", "backend")
+	if ok && err == nil && backend != "kmip" && !strings.HasPrefix(backend, "castellan_kmip.") {
+		list = append(list, h.files.Fault("key_manager", "backend", "the service uses another key manager than kmip").Error())
+	}
+	if path, _, err := h.files.Text("kmip", "helper"); err == nil && path != "" && !isProgram(path) {
+		list = append(list, h.files.Fault("kmip", "helper", "there is no program "+path).Error())
+	}
+	return list
+}
+
+func isProgram(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
 func (h *helper) checkKeyFile() (detail, advice string, err error) {

@@ -120,7 +120,8 @@ func (c *credential) refusedAdvice(err error, authenticated, optional bool) stri
 	case authenticated:
 		return "username and password in [kmip] must be those of a user of the server's, which may have to fit the certificate"
 	}
-	return "the server must accept the certificate in certfile as a client's, or wants username and password in [kmip]"
+	return "the server must accept the certificate in certfile as a client's, or wants username and password in [kmip], or the OpenStack " +
+		"credential (mode = integrated)"
 }
 
 // identityAdvice is about a caller who cannot be found out.

@@ -147,7 +147,7 @@ func (m *Manager) disowned(c caller, err error) error {
 // Words about what may be wrong where a server refuses a message as a whole.
 const (
 	notUnderstood = "; if the server does not know the OpenStack credential, mode in [kmip] must be standalone"
-	refusedOrNot  = "; the server refuses this OpenStack credential, or knows none: check tells which"
+	refusedOrNot  = "; the server refuses this OpenStack credential, or knows none: check tells which, with tokenless = service or a context"
 	oneCredential = "; in KMIP 1.0 and 1.1, which carry one credential, username and password leave no room for OpenStack's"
 )
 
