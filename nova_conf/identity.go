@@ -59,7 +59,7 @@ func (f *Files) CheckKeyFile(k *KMIP) error {
 		err = tryOpen(k.KeyFile)
 	}
 	switch {
-	case errors.Is(err, fs.ErrPermission):
+	case info != nil && errors.Is(err, fs.ErrPermission): // and not of a directory above
 		return f.fail("keyfile", fmt.Sprintf("cannot read %[1]s: %[2]s, for the user with id %[3]d: chown root:GROUP and chmod 640 %[1]s, "+
 			"with a GROUP of that user's", k.KeyFile, cause(err), os.Geteuid()))
 	case err != nil:

@@ -108,8 +108,8 @@ func (f *Files) Effective() map[string]*string {
 	return texts
 }
 
-// Unknown tells of options in the files' [kmip] that there are not, which oslo.config passes over without a word. One whose
-// name is none is not shown: it may be a piece of a password.
+// Unknown tells of options in the files' [kmip] that there are not, which oslo.config passes over without a word. The name of one
+// that looks like none there is is not shown: it may be a piece of a password.
 func (f *Files) Unknown() []string {
 	var faults []string
 	for i, sections := range f.files {
@@ -123,7 +123,7 @@ func (f *Files) Unknown() []string {
 			if err != nil || lookupOption(n) != nil {
 				continue
 			}
-			if strings.Trim(option, "abcdefghijklmnopqrstuvwxyz_") != "" {
+			if !resemblesOption(option) {
 				n.option = "?"
 			}
 			faults = append(faults, at.fail(n, "there is no such option, and nothing reads it").Error())

@@ -1,6 +1,7 @@
 package novaconf
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -119,6 +120,13 @@ func lookupOption(n name) *option {
 		}
 	}
 	return nil
+}
+
+// resemblesOption reports whether a name may be an option's, misspelt.
+func resemblesOption(name string) bool {
+	return slices.ContainsFunc(options[:], func(o option) bool {
+		return strings.HasPrefix(o.name, name[:min(3, len(name))]) && len(name) <= len(o.name)+1
+	})
 }
 
 // isSecret says whose text is not to be shown. Of other groups' options only the names are known: passwords, tokens,

@@ -349,7 +349,7 @@ func (c *Coder) Value(tag Tag, v *Value) {
 //
 //	ttlv.Optional(c, ttlv.TagMaximumItems, &l.MaximumItems, (*ttlv.Coder).Int)
 func Optional[T comparable](c *Coder, tag Tag, v *T, field func(*Coder, Tag, *T)) {
-	if !c.fast || Tag(c.next>>40) == tag { // small enough to be inlined, as most fields are absent
+	if !c.fast || Tag(c.next>>40) == tag { // as most fields are absent, inlined, which it is not with tag()
 		optional(c, tag, v, field)
 	}
 }

@@ -72,8 +72,9 @@ func (h *helper) oddities() []string {
 	if ok && err == nil && backend != "kmip" && !strings.HasPrefix(backend, "castellan_kmip.") {
 		list = append(list, h.files.Fault("key_manager", "backend", "the service uses another key manager than kmip").Error())
 	}
-	if path, _, err := h.files.Text("kmip", "helper"); err == nil && path != "" && !isProgram(path) {
-		list = append(list, h.files.Fault("kmip", "helper", "there is no program "+path).Error())
+	path, _, err := h.files.Text("kmip", "helper")
+	if err == nil && strings.Contains(path, "/") && !isProgram(path) { // a name is looked for on the service's PATH, not ours
+		list = append(list, h.files.Fault("kmip", "helper", "there is no such program").Error())
 	}
 	return list
 }

@@ -325,7 +325,7 @@ func (m *Manager) checkRoundTrip(ctx context.Context, who *protocol.Context) pro
 	made, err := m.CreateKey(ctx, who, &protocol.CreateKey{Algorithm: "AES", Length: 256, Name: "kmip-keymgr check"})
 	if err != nil {
 		s.Detail, s.Advice = detailOf(err), "the server must let this client create keys and keep their attributes"
-		if strings.HasSuffix(s.Detail, withoutActivation) {
+		if strings.Contains(s.Detail, withoutActivation) {
 			s.Advice = "the server must let this client activate keys"
 		}
 		return s

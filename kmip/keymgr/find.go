@@ -68,7 +68,7 @@ func (m *Manager) findElsewhere(ctx context.Context, keyID string, value bool, e
 		there, why := m.resolve(ctx, keyID, value)
 		if there != nil || !isNotFound(why) {
 			if f, err = there, why; err != nil {
-				err = m.fail(err) // which names the host that is asked
+				err = m.fail(err) // which names the host that is asked, and is all that is told of it
 			}
 		}
 		return there != nil

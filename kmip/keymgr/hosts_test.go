@@ -378,25 +378,6 @@ func TestBusyElsewhere(t *testing.T) {
 	}
 }
 
-// TestUnfitElsewhere has a host that does not have a key, and another that cannot say: only that is to be mended.
-func TestUnfitElsewhere(t *testing.T) {
-	pki, err := mock.NewPKI()
-	require.NoError(t, err)
-	another := func(c mock.Config) string {
-		c.PKI = pki
-		return start(t, setting{mock: c}).server.Addr()
-	}
-	for name, config := range map[string]mock.Config{
-		"version": {Versions: mock.VersionRange{Min: kmip.V1_0, Max: kmip.V1_0}},
-		"garbage": {Faults: []mock.Fault{{Action: mock.Garbage, Count: 1000}}},
-	} {
-		unfit := another(config)
-		m := lieAt(t, pki, lasting(10*time.Second), another(mock.Config{}), unfit)
-		_, err := m.GetKey(t.Context(), alice, &protocol.GetKey{KeyID: asked})
-		require.Equal(t, unfit, problem(t, err).Server, "%s: %v", name, err)
-	}
-}
-
 // TestLostDelete has a host destroy a key, lose the answer and forget it, while another is up that never had it.
 func TestLostDelete(t *testing.T) {
 	for _, who := range []*protocol.Context{alice, service} {

@@ -99,8 +99,11 @@ func checkCastellan(credential map[string]string) error {
 // exchanged reports whether Keystone is to give a token for a credential: for a KeystonePassword, and for a KeystoneToken one
 // of another scope, as Castellan's own drivers do.
 func exchanged(credential map[string]string) bool {
-	if credential["type"] != "keystone_token" {
-		return credential["type"] == "keystone_password"
+	switch credential["type"] {
+	case "keystone_password":
+		return true
+	case "token":
+		return false
 	}
 	for _, scope := range [...]string{"project_id", "project_name", "domain_id", "domain_name", "trust_id"} {
 		if credential[scope] != "" {

@@ -22,6 +22,7 @@ which of the two was loaded first.
 """
 
 import atexit
+import contextlib
 import fcntl
 import itertools
 import json
@@ -113,9 +114,10 @@ class _Request(object):
             text = line.decode()
             answer, end = _decode(text)
             is_error = isinstance(answer.get('error'), dict)
-            usable = text[end:].isspace() and (is_error or (
-                'error' not in answer
-                and isinstance(answer.get('result'), dict)))
+            usable = (
+                text[end:].isspace()
+                and len({'error', 'result'} & answer.keys()) == 1
+                and (is_error or isinstance(answer.get('result'), dict)))
             # A helper that could not read the request cannot know its id.
             ours = answer.get('id') == self.id or (
                 is_error and answer.get('id') is None)
@@ -346,7 +348,14 @@ class _Pool(object):
                 continue
             if not helper.closed:
                 self._idle.append(helper)
+            if _is_configuration(answer):
+                self._close_idle()
             return answer
+
+    def _close_idle(self):
+        with contextlib.suppress(IndexError):
+            while True:
+                self._idle.pop().close(_GRACE)
 
     def _take(self, request):
         try:
@@ -371,11 +380,18 @@ def _ask(helper, request, last=False):
         helper.close()
         raise
     reads_on = not last and answer.get('id') is not None
-    # What a kept one takes for wrong, a certificate that was renewed since for
-    # one, may be right by now: the next one reads it anew.
-    if not reads_on or answer.get('error', {}).get('kind') == 'config':
+    if not reads_on or _is_configuration(answer):
         helper.close(_GRACE)
     return answer
+
+
+def _is_configuration(answer):
+    """Whether the configuration is wrong for the helper.
+
+    It may be right by now, with a certificate that was renewed, and kept
+    helpers do not read it again.
+    """
+    return answer.get('error', {}).get('kind') == 'config'
 
 
 def ask(command, session, op, context, args, until):

@@ -131,6 +131,7 @@ def test_ends_a_moment_behind_its_answer(fake, mode, monkeypatch):
     'send(id=r["id"], result=[])',
     'send(id=r["id"], error="no")',
     'send(id=r["id"], error=None, result={"object": KEY})',
+    'send(id=r["id"], error={"kind": "config"}, result={"object": KEY})',
     'sys.stdout.buffer.write(b"\\xff\\n"); sys.stdout.flush()',
     'print("debug: hello"); answer(r, {"object": KEY})',
     'print(json.dumps({"id": r["id"], "result": {"object": KEY}}), "{}",'
@@ -352,13 +353,23 @@ def test_session_is_kept(fake):
 def test_session_is_not_kept_with_a_broken_configuration(fake):
     """Another process reads anew what the operator has mended since."""
     fake.plays('''
-        for kind in 'internal', 'config':
-            send(id=read()['id'], error={'kind': kind, 'message': 'wrong'})
-        answer(read(), {})
+        log(os.getpid())
+        request = read()
+        time.sleep(0.3)
+        answer(request, {})
+        while True:
+            send(id=read()['id'], error={'kind': 'config', 'message': 'wrong'})
         ''')
     manager = fake.manager('session')
-    for words in 2 * ['Internal error', 'Configuration error']:
-        fails(lambda: manager.get(None, ID), words)
+    threads = [threading.Thread(target=manager.delete, args=(None, ID))
+               for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(fake.log()) == 2
+    fails(lambda: manager.delete(None, ID), 'Configuration error')
+    manager.delete(None, ID)
 
 
 def test_session_killed_between_calls(fake):
