@@ -106,7 +106,7 @@ func checked(t *testing.T, server mock.Config, within time.Duration, change func
 // TestWhatCheckSays: each failure has the step where it belongs, words for people, and an advice of its own.
 func TestWhatCheckSays(t *testing.T) {
 	at := func(address string) func(*kmip.Config) {
-		return func(c *kmip.Config) { c.Hosts, c.ConnectTimeout = []string{address}, 300*time.Millisecond }
+		return func(c *kmip.Config) { c.Hosts, c.ConnectTimeout = []string{address}, 2*time.Second }
 	}
 	as := func(user, password string) func(*kmip.Config) {
 		return func(c *kmip.Config) {
@@ -131,7 +131,7 @@ func TestWhatCheckSays(t *testing.T) {
 	}{
 		"no such name":        {mock.Config{}, at("kms.invalid:1"), "name resolution", "no such host", "correct host"},
 		"nobody listens":      {mock.Config{}, at(port(t, nil)), "tcp", "connection refused", "nothing listens there"},
-		"nobody speaks":       {mock.Config{}, at(port(t, mute)), "tls", "no answer within connect_timeout (0.3 s)", "does not speak TLS"},
+		"nobody speaks":       {mock.Config{}, at(port(t, mute)), "tls", "no answer within connect_timeout (2 s)", "does not speak TLS"},
 		"hung up":             {mock.Config{}, at(port(t, func(net.Conn) {})), "tls", "the server closed the connection", "hang up without a word"},
 		"no TLS":              {mock.Config{}, at(port(t, func(c net.Conn) { _, _ = io.WriteString(c, "220 mail\r\n"); mute(c) })), "tls", "does not look like", "does not speak TLS: port in [kmip]"},
 		"another CA":          {mock.Config{}, func(c *kmip.Config) { c.TLS.Roots = foreign.Roots }, "tls", "unknown authority", "ca_certs"},
@@ -156,7 +156,7 @@ func TestWhatCheckSays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			within := 10 * time.Second
 			if name == "no answer" {
-				within = time.Second
+				within = 3 * time.Second
 			}
 			c := checked(t, test.server, within, test.change)
 			require.False(t, c.OK)
