@@ -1,6 +1,7 @@
 package novaconf
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -74,11 +75,10 @@ func (s *section) names() []string {
 	if s.parse() != nil {
 		return nil
 	}
-	var names []string
-	for key := range s.values {
-		names = append(names, strings.TrimPrefix(key, "."))
+	names := slices.Sorted(maps.Keys(s.values))
+	for i, key := range names {
+		names[i] = strings.TrimPrefix(key, ".")
 	}
-	slices.Sort(names)
 	return names
 }
 

@@ -119,8 +119,11 @@ func (f *Files) Unknown() []string {
 		}
 		for _, option := range s.names() {
 			n := name{"kmip", option}
+			if lookupOption(n) != nil {
+				continue
+			}
 			at, err := f.inFile(i, n)
-			if err != nil || lookupOption(n) != nil {
+			if err != nil {
 				continue
 			}
 			if !resemblesOption(option) {

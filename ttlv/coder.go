@@ -156,10 +156,10 @@ func (c *Coder) Next() (Tag, bool) {
 
 // TypeOf is the type of a field that is about to be read, 0 where it is absent and when writing.
 func (c *Coder) TypeOf(tag Tag) Type {
-	if c.reading {
-		return c.find(tag).typ()
+	if !c.reading {
+		return 0
 	}
-	return 0
+	return c.find(tag).typ()
 }
 
 // extend makes the message n bytes longer and returns those.

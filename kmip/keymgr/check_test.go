@@ -418,6 +418,24 @@ func TestCheckOfACredentialOfNoUse(t *testing.T) {
 	}
 }
 
+// credentialAdvice is what check advises about a token that the caller brought, at a server that says this to a message without
+// one, nil for an answer, and that to one with.
+func credentialAdvice(t *testing.T, toNobody, toToken error) string {
+	e := enter(t, mock.Config{}, nil)
+	e.refuses = func(said *kmip.RequestContext) error {
+		if said == nil {
+			return toNobody
+		}
+		return toToken
+	}
+	c, err := e.Check(t.Context(), &protocol.Context{AuthToken: secret.Bytes("t")}, &protocol.CheckOptions{})
+	require.NoError(t, err)
+	last := c.Steps[len(c.Steps)-1]
+	require.Equal(t, "credential", last.Step, "%+v", c.Steps)
+	require.Empty(t, e.forgot, "nothing was lent")
+	return last.Advice
+}
+
 // TestCheckOfRefusedTokens: of a token that the caller brought the advice is to bring a new one, and of a server that
 // refuses the message rather than the token, that it may not know OpenStack's credential.
 func TestCheckOfRefusedTokens(t *testing.T) {
@@ -427,19 +445,7 @@ func TestCheckOfRefusedTokens(t *testing.T) {
 		kmip.IdentityUnavailable: "cannot ask Keystone now",
 	} {
 		for _, ofNobody := range []kmip.ResultReason{kmip.NotAuthorised, kmip.IdentityUnavailable} {
-			e := enter(t, mock.Config{}, nil)
-			e.refuses = func(said *kmip.RequestContext) error {
-				if said == nil {
-					return ofNobody
-				}
-				return reason
-			}
-			c, err := e.Check(t.Context(), &protocol.Context{AuthToken: secret.Bytes("t")}, &protocol.CheckOptions{})
-			require.NoError(t, err)
-			last := c.Steps[len(c.Steps)-1]
-			require.Equal(t, "credential", last.Step, "%+v", c.Steps)
-			require.Contains(t, last.Advice, advice, reason)
-			require.Empty(t, e.forgot, "nothing was lent")
+			require.Contains(t, credentialAdvice(t, ofNobody, reason), advice, reason)
 		}
 	}
 }
@@ -448,36 +454,14 @@ func TestCheckOfRefusedTokens(t *testing.T) {
 // it refuses, and is not to blame.
 func TestCheckWhereNobodyIsAnswered(t *testing.T) {
 	for _, ofNobody := range []kmip.ResultReason{kmip.InvalidMessage, kmip.MissingData, kmip.GeneralFailure} {
-		e := enter(t, mock.Config{}, nil)
-		e.refuses = func(said *kmip.RequestContext) error {
-			if said == nil {
-				return ofNobody
-			}
-			return kmip.AuthenticationNotSuccessful
-		}
-		c, err := e.Check(t.Context(), &protocol.Context{AuthToken: secret.Bytes("t")}, &protocol.CheckOptions{})
-		require.NoError(t, err)
-		last := c.Steps[len(c.Steps)-1]
-		require.Equal(t, "credential", last.Step, "%+v", c.Steps)
-		require.Contains(t, last.Advice, "expired or been revoked")
+		require.Contains(t, credentialAdvice(t, ofNobody, kmip.AuthenticationNotSuccessful), "expired or been revoked")
 	}
 }
 
 // TestCheckOfAServerForEveryone: one that answers without a token, and refuses every token as if it were bad, asks no
 // Keystone. A new token is of no use there.
 func TestCheckOfAServerForEveryone(t *testing.T) {
-	e := enter(t, mock.Config{}, nil)
-	e.refuses = func(said *kmip.RequestContext) error {
-		if said == nil {
-			return nil
-		}
-		return kmip.AuthenticationNotSuccessful
-	}
-	c, err := e.Check(t.Context(), &protocol.Context{AuthToken: secret.Bytes("t")}, &protocol.CheckOptions{})
-	require.NoError(t, err)
-	last := c.Steps[len(c.Steps)-1]
-	require.Equal(t, "credential", last.Step, "%+v", c.Steps)
-	require.Contains(t, last.Advice, "answers without the OpenStack credential and not with it")
+	require.Contains(t, credentialAdvice(t, nil, kmip.AuthenticationNotSuccessful), "answers without the OpenStack credential and not with it")
 }
 
 // TestCheckOfARefusedPassword: a standalone server that answers without username and password, and not with them, knows

@@ -348,7 +348,10 @@ class _Pool(object):
                 continue
             if not helper.closed:
                 self._idle.append(helper)
-            if _is_configuration(answer):
+            # What is wrong with the configuration may be right by now, as with
+            # a certificate that was renewed, and kept helpers do not read it
+            # again.
+            if answer.get('error', {}).get('kind') == 'config':
                 self._close_idle()
             return answer
 
@@ -379,19 +382,9 @@ def _ask(helper, request, last=False):
     except BaseException:
         helper.close()
         raise
-    reads_on = not last and answer.get('id') is not None
-    if not reads_on or _is_configuration(answer):
+    if last or answer.get('id') is None:  # and then it reads no further
         helper.close(_GRACE)
     return answer
-
-
-def _is_configuration(answer):
-    """Whether the configuration is wrong for the helper.
-
-    It may be right by now, with a certificate that was renewed, and kept
-    helpers do not read it again.
-    """
-    return answer.get('error', {}).get('kind') == 'config'
 
 
 def ask(command, session, op, context, args, until):
