@@ -199,7 +199,7 @@ func (r *reader) get(m *ResponseMessage) {
 	r.enter()
 	p.Object.KeyBlock.Format = KeyFormatType(r.word())
 	r.enter()
-	p.Object.KeyBlock.Material = BytesMaterial(r.next())
+	p.Object.Value = ttlv.BytesValue(r.next())
 	p.Object.KeyBlock.Algorithm = CryptographicAlgorithm(r.word())
 	p.Object.KeyBlock.Length = int32(r.word())
 }

@@ -40,7 +40,7 @@ func (f filler) value() ttlv.Value {
 	case 3:
 		return ttlv.TimeValue(f.time())
 	case 4:
-		return BytesMaterial(f.bytes())
+		return ttlv.BytesValue(f.bytes())
 	}
 	return NameAttribute(f.text()).Value
 }
@@ -73,16 +73,31 @@ func (f filler) object() Object {
 	o := Object{Type: rapid.SampledFrom(types).Draw(f.T, "object type")}
 	switch o.Type {
 	case CertificateObject:
-		o.CertificateType, o.Data = CertificateType(f.number()), f.bytes()
+		o.CertificateType, o.Value = CertificateType(f.number()), ttlv.BytesValue(f.bytes())
 	case OpaqueObject:
-		o.OpaqueDataType, o.Data = OpaqueDataType(f.number()), f.bytes()
+		o.OpaqueDataType, o.Value = OpaqueDataType(f.number()), ttlv.BytesValue(f.bytes())
 	case SecretDataObject:
 		o.SecretDataType = SecretDataType(f.number())
-		f.fill(reflect.ValueOf(&o.KeyBlock).Elem())
+		f.key(&o)
 	default:
-		f.fill(reflect.ValueOf(&o.KeyBlock).Elem())
+		f.key(&o)
 	}
 	return o
+}
+
+// key fills what is said of a key, and its value where there is one.
+func (f filler) key(o *Object) {
+	k := &o.KeyBlock
+	f.fill(reflect.ValueOf(k).Elem())
+	if f.maybe() {
+		o.Value = f.value()
+	}
+	switch {
+	case k.Wrapping != nil && k.Wrapping.Whole:
+		o.Value, k.Attributes = ttlv.BytesValue(f.bytes()), nil
+	case o.Value.Type == 0:
+		k.Attributes = nil
+	}
 }
 
 // fixed fills what cannot be any value of its type.
@@ -105,10 +120,11 @@ func (f filler) fixed(p any) bool {
 		if f.maybe() {
 			*p = f.value()
 		}
-	case **ttlv.Value:
+	case **Wrapping:
 		if f.maybe() {
-			v := f.value()
-			*p = &v
+			*p = &Wrapping{Whole: f.maybe(), Data: f.value()}
+		} else if f.maybe() {
+			*p = &Wrapping{Whole: true}
 		}
 	case *time.Time:
 		*p = f.time()
@@ -154,13 +170,6 @@ func (f filler) fill(v reflect.Value) {
 // suit takes away what a version or another field rules out.
 func (f filler) suit(p any) {
 	switch p := p.(type) {
-	case *KeyBlock:
-		if p.Material.Type == 0 || p.Encrypted {
-			p.Attributes = nil
-		}
-		if p.Encrypted = p.Encrypted && p.Material.Type != 0; p.Encrypted {
-			p.Material.Type = ttlv.TypeByteString
-		}
 	case *AsynchronousIndicator:
 		if f.v1() {
 			*p = rapid.SampledFrom([]AsynchronousIndicator{0, AsynchronousOptional, AsynchronousProhibited}).Draw(f.T, "asynchronous")

@@ -98,7 +98,7 @@ func createAES() *Create {
 }
 
 func rawKey(key ...byte) Object {
-	return Object{Type: SymmetricKeyObject, KeyBlock: KeyBlock{Format: Raw, Material: BytesMaterial(key), Algorithm: AES, Length: int32(8 * len(key))}}
+	return Object{Type: SymmetricKeyObject, Value: ttlv.BytesValue(key), KeyBlock: KeyBlock{Format: Raw, Algorithm: AES, Length: int32(8 * len(key))}}
 }
 
 // A Locate of everything has its Attributes from 2.0 on, though there are none (KMIP 2.1 section 6.1.28).

@@ -88,8 +88,8 @@ func TestPyKMIPIsUnderstood(t *testing.T) {
 func peerMessages(v Version) map[string]message {
 	named := NameAttribute("a name")
 	register := &Register{createAES().Attributes, rawKey(1, 2, 3, 4, 5, 6, 7, 8)}
-	passphrase := Object{Type: SecretDataObject, SecretDataType: PasswordData, KeyBlock: KeyBlock{
-		Format: Opaque, Material: BytesMaterial([]byte("secret")), Algorithm: AES, Length: 48,
+	passphrase := Object{Type: SecretDataObject, SecretDataType: PasswordData, Value: ttlv.BytesValue([]byte("secret")), KeyBlock: KeyBlock{
+		Format: Opaque, Algorithm: AES, Length: 48,
 	}}
 	batch := request(v, &Locate{MaximumItems: 2, Attributes: Attributes{named}})
 	batch.Header.Credentials = []Credential{PasswordCredential("user", []byte("password"))}

@@ -73,7 +73,7 @@ func TestRefusedAttributes(t *testing.T) {
 func TestKeyValueElsewhere(t *testing.T) {
 	c := one(t, mock.Config{}, kmip.V1_4)
 	o := symmetric(kmip.AES, 128, nil)
-	o.KeyBlock.Material = ttlv.Value{}
+	o.Value = ttlv.Value{}
 	location := kmip.Attribute{AttributeName: named(ttlv.TagKeyValueLocation), Value: ttlv.StructValue(0, func(*ttlv.Coder) {})}
 	id := do(t, c, &kmip.Register{Object: o, Attributes: kmip.Attributes{mask(1), location}}).UniqueIdentifier
 	present, ok := attributesOf(t, c, id).Value(ttlv.TagKeyValuePresent)

@@ -45,7 +45,7 @@ func (l *attributes) describeCertificate(o *kmip.Object) error {
 		return refusal(kmip.InvalidField, "certificates are X.509 here")
 	}
 	var cert x509Certificate
-	if rest, err := asn1.Unmarshal(o.Data, &cert); err != nil || len(rest) > 0 {
+	if rest, err := asn1.Unmarshal(o.Value.Data, &cert); err != nil || len(rest) > 0 {
 		return refusal(kmip.InvalidField, "the certificate cannot be read")
 	}
 	if algorithm, bits := publicSize(cert.TBS.Key.FullBytes); bits != 0 {
@@ -53,7 +53,7 @@ func (l *attributes) describeCertificate(o *kmip.Object) error {
 		l.putNew(ttlv.TagCryptographicLength, ttlv.IntValue(bits))
 	}
 	l.put(ttlv.TagCertificateType, ttlv.EnumValue(o.CertificateType))
-	l.put(ttlv.TagCertificateLength, ttlv.IntValue(int32(len(o.Data))))
+	l.put(ttlv.TagCertificateLength, ttlv.IntValue(int32(len(o.Value.Data))))
 	if a := signatureAlgorithm(cert.Signature.Algorithm); a != 0 {
 		l.put(ttlv.TagDigitalSignatureAlgorithm, ttlv.EnumValue(a))
 	}

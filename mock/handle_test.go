@@ -42,12 +42,12 @@ func samples(t testing.TB, v kmip.Version) [][]byte {
 	pair := kmip.Attributes{
 		kmip.EnumAttribute(ttlv.TagCryptographicAlgorithm, kmip.EC), kmip.IntAttribute(ttlv.TagCryptographicLength, int32(256)),
 	}
-	block := kmip.KeyBlock{Format: kmip.Raw, Material: kmip.BytesMaterial(make([]byte, 16)), Algorithm: kmip.AES, Length: 128}
+	object := kmip.Object{Type: kmip.SymmetricKeyObject, Value: ttlv.BytesValue(make([]byte, 16)), KeyBlock: kmip.KeyBlock{Format: kmip.Raw, Algorithm: kmip.AES, Length: 128}}
 	name := kmip.NameAttribute("n")
 	payloads := map[kmip.Operation]kmip.Payload{
 		kmip.OpCreate:           &kmip.Create{ObjectType: kmip.SymmetricKeyObject, Attributes: key},
 		kmip.OpCreateKeyPair:    &kmip.CreateKeyPair{Common: pair, Private: key[2:3], Public: key[2:3]},
-		kmip.OpRegister:         &kmip.Register{Attributes: key[:3], Object: kmip.Object{Type: kmip.SymmetricKeyObject, KeyBlock: block}},
+		kmip.OpRegister:         &kmip.Register{Attributes: key[:3], Object: object},
 		kmip.OpLocate:           &kmip.Locate{MaximumItems: 1, Attributes: key[3:]},
 		kmip.OpGet:              &kmip.Get{UniqueIdentifier: "1", Format: kmip.Raw},
 		kmip.OpGetAttributes:    &kmip.GetAttributes{UniqueIdentifier: "1", Names: []kmip.AttributeName{{Tag: ttlv.TagName}}},
@@ -137,7 +137,7 @@ func TestKeysAreCleared(t *testing.T) {
 	requests := samples(t, kmip.V1_4)
 	s.answer(requests[0])
 	o := s.server.store.objects["1"]
-	key := o.KeyBlock.Material.Data
+	key := o.Value.Data
 	require.NotEqual(t, make([]byte, 16), key)
 	require.NoError(t, s.server.store.with(&turn{client: Identity{Owner: "client"}}, "1", func(o *object) error {
 		s.server.store.destroy(o, time.Now())

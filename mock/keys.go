@@ -75,7 +75,7 @@ func newSymmetricKey(a kmip.CryptographicAlgorithm, bits int32) (kmip.Object, er
 }
 
 func keyObject(t kmip.ObjectType, f kmip.KeyFormatType, key []byte, a kmip.CryptographicAlgorithm, bits int32) kmip.Object {
-	return kmip.Object{Type: t, KeyBlock: kmip.KeyBlock{Format: f, Material: kmip.BytesMaterial(key), Algorithm: a, Length: bits}}
+	return kmip.Object{Type: t, Value: ttlv.BytesValue(key), KeyBlock: kmip.KeyBlock{Format: f, Algorithm: a, Length: bits}}
 }
 
 // newKeyPair makes a key pair: the private key as PKCS#8, the public key as PKCS#1 (RSA) or X.509 (elliptic curves).
@@ -125,16 +125,16 @@ func inFormat(o *kmip.Object, f kmip.KeyFormatType) (kmip.Object, error) {
 	if !hasValue(o) {
 		return kmip.Object{}, refusal(kmip.KeyValueNotPresent, "there is no value to convert")
 	}
-	material, err := convert(o, f)
+	value, err := convert(o, f)
 	if err != nil {
 		return kmip.Object{}, refusal(kmip.KeyFormatTypeNotSupported, "an object of type %v does not come in format 0x%X here", o.Type, uint32(f))
 	}
 	c := *o
-	c.KeyBlock.Format, c.KeyBlock.Material = f, material
+	c.KeyBlock.Format, c.Value = f, value
 	return c, nil
 }
 
-// convert is the key material in another format.
+// convert is the value in another format.
 func convert(o *kmip.Object, f kmip.KeyFormatType) (ttlv.Value, error) {
 	key, err := o.Bytes()
 	if err != nil {
@@ -142,7 +142,7 @@ func convert(o *kmip.Object, f kmip.KeyFormatType) (ttlv.Value, error) {
 	}
 	switch {
 	case o.Type == kmip.SymmetricKeyObject && f == kmip.Raw:
-		return kmip.BytesMaterial(slices.Clone(key)), nil
+		return ttlv.BytesValue(slices.Clone(key)), nil
 	case o.Type == kmip.SymmetricKeyObject && f == kmip.TransparentSymmetricKey:
 		return ttlv.StructValue(0, func(c *ttlv.Coder) { c.Bytes(ttlv.TagKey, (*[]byte)(&key)) }), nil
 	case o.Type == kmip.PrivateKeyObject:
@@ -152,7 +152,7 @@ func convert(o *kmip.Object, f kmip.KeyFormatType) (ttlv.Value, error) {
 	default:
 		return ttlv.Value{}, x509.ErrUnsupportedAlgorithm
 	}
-	return kmip.BytesMaterial(key), err
+	return ttlv.BytesValue(key), err
 }
 
 func convertPrivate(der []byte, f kmip.KeyFormatType) ([]byte, error) {

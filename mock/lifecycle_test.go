@@ -185,7 +185,7 @@ func TestDatesMoveTheState(t *testing.T) {
 
 func TestAnOpaqueObjectHasNoState(t *testing.T) {
 	c := one(t, mock.Config{}, kmip.V1_4)
-	id := do(t, c, &kmip.Register{Object: kmip.Object{Type: kmip.OpaqueObject, OpaqueDataType: kmip.OpaqueData, Data: []byte("x")}}).UniqueIdentifier
+	id := do(t, c, &kmip.Register{Object: kmip.Object{Type: kmip.OpaqueObject, OpaqueDataType: kmip.OpaqueData, Value: ttlv.BytesValue([]byte("x"))}}).UniqueIdentifier
 	refused(t, c, &kmip.Activate{UniqueIdentifier: id}, kmip.IllegalOperation)
 	refused(t, c, &kmip.Revoke{UniqueIdentifier: id, Code: kmip.KeyCompromise}, kmip.IllegalOperation)
 	require.Empty(t, attributesOf(t, c, id, ttlv.TagState))

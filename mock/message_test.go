@@ -324,8 +324,8 @@ func TestBrokenFraming(t *testing.T) {
 func TestALargeRequestIsServed(t *testing.T) {
 	c := one(t, mock.Config{}, kmip.V1_4)
 	data := make([]byte, 2<<20)
-	id := do(t, c, &kmip.Register{Object: kmip.Object{Type: kmip.OpaqueObject, OpaqueDataType: kmip.OpaqueData, Data: data}}).UniqueIdentifier
-	require.Len(t, do(t, c, &kmip.Get{UniqueIdentifier: id}).Object.Data, len(data))
+	id := do(t, c, &kmip.Register{Object: kmip.Object{Type: kmip.OpaqueObject, OpaqueDataType: kmip.OpaqueData, Value: ttlv.BytesValue(data)}}).UniqueIdentifier
+	require.Len(t, do(t, c, &kmip.Get{UniqueIdentifier: id}).Object.Value.Data, len(data))
 }
 
 func TestManyConnections(t *testing.T) {
@@ -380,7 +380,7 @@ func TestCloseEndsConnections(t *testing.T) {
 // TestManyLargeAnswers: what a message asks for is bounded, whatever there is to give.
 func TestManyLargeAnswers(t *testing.T) {
 	c := one(t, mock.Config{}, kmip.V1_4)
-	large := kmip.Object{Type: kmip.OpaqueObject, OpaqueDataType: 0x80000001, Data: make([]byte, 900<<10)}
+	large := kmip.Object{Type: kmip.OpaqueObject, OpaqueDataType: 0x80000001, Value: ttlv.BytesValue(make([]byte, 900<<10))}
 	id := do(t, c, &kmip.Register{Object: large}).UniqueIdentifier
 	b := kmip.Batch{Continue: true}
 	var results []*kmip.Result[kmip.GetResponse]
@@ -392,7 +392,7 @@ func TestManyLargeAnswers(t *testing.T) {
 	for i, r := range results {
 		if i < 4 {
 			require.NoError(t, r.Err)
-			require.Equal(t, large.Data, r.Response.Object.Data)
+			require.Equal(t, large.Value, r.Response.Object.Value)
 		} else {
 			require.ErrorIs(t, r.Err, kmip.ResponseTooLarge)
 		}

@@ -44,10 +44,10 @@ func TestKeyPairs(t *testing.T) {
 			private, public := do(t, c, &kmip.Get{UniqueIdentifier: pair.Private}).Object, do(t, c, &kmip.Get{UniqueIdentifier: pair.Public}).Object
 			require.Equal(t, kmip.PrivateKeyObject, private.Type)
 			require.Equal(t, kmip.PublicKeyObject, public.Type)
-			key, err := x509.ParsePKCS8PrivateKey(private.KeyBlock.Material.Data)
+			key, err := x509.ParsePKCS8PrivateKey(private.Value.Data)
 			require.NoError(t, err)
 			half := do(t, c, &kmip.Get{UniqueIdentifier: pair.Public, Format: kmip.X509}).Object
-			other, err := x509.ParsePKIXPublicKey(half.KeyBlock.Material.Data)
+			other, err := x509.ParsePKIXPublicKey(half.Value.Data)
 			require.NoError(t, err)
 			switch k := key.(type) {
 			case *rsa.PrivateKey:
@@ -84,12 +84,12 @@ func symmetric(a kmip.CryptographicAlgorithm, bits int32, key []byte) kmip.Objec
 }
 
 func keyOf(t kmip.ObjectType, f kmip.KeyFormatType, a kmip.CryptographicAlgorithm, bits int32, key []byte) kmip.Object {
-	return kmip.Object{Type: t, KeyBlock: kmip.KeyBlock{Format: f, Material: kmip.BytesMaterial(key), Algorithm: a, Length: bits}}
+	return kmip.Object{Type: t, Value: ttlv.BytesValue(key), KeyBlock: kmip.KeyBlock{Format: f, Algorithm: a, Length: bits}}
 }
 
 func passphrase(text string) kmip.Object {
 	o := kmip.Object{Type: kmip.SecretDataObject, SecretDataType: kmip.PasswordData}
-	o.KeyBlock = kmip.KeyBlock{Format: kmip.Opaque, Material: kmip.BytesMaterial([]byte(text))}
+	o.KeyBlock.Format, o.Value = kmip.Opaque, ttlv.BytesValue([]byte(text))
 	return o
 }
 
@@ -115,8 +115,8 @@ func TestRegisterAndGet(t *testing.T) {
 		"EC":          keyOf(kmip.PrivateKeyObject, kmip.ECPrivateKey, kmip.ECDSA, 256, sec1),
 		"EC, public":  keyOf(kmip.PublicKeyObject, kmip.X509, kmip.EC, 256, spki),
 		"secret":      passphrase("word"),
-		"certificate": {Type: kmip.CertificateObject, CertificateType: kmip.X509Certificate, Data: pki.Server.Certificate[0]},
-		"opaque":      {Type: kmip.OpaqueObject, OpaqueDataType: kmip.OpaqueData, Data: []byte("x")},
+		"certificate": {Type: kmip.CertificateObject, CertificateType: kmip.X509Certificate, Value: ttlv.BytesValue(pki.Server.Certificate[0])},
+		"opaque":      {Type: kmip.OpaqueObject, OpaqueDataType: kmip.OpaqueData, Value: ttlv.BytesValue([]byte("x"))},
 	}
 	for _, v := range kmip.Versions() {
 		c := one(t, mock.Config{}, v)
@@ -138,14 +138,14 @@ func TestRegisterRefuses(t *testing.T) {
 	c := one(t, mock.Config{}, kmip.V1_4)
 	pki, err := mock.NewPKI()
 	require.NoError(t, err)
-	certificate := kmip.Object{Type: kmip.CertificateObject, CertificateType: kmip.X509Certificate, Data: pki.Server.Certificate[0]}
+	certificate := kmip.Object{Type: kmip.CertificateObject, CertificateType: kmip.X509Certificate, Value: ttlv.BytesValue(pki.Server.Certificate[0])}
 	bare := symmetric(0, 0, make([]byte, 16))
 	wrapped := symmetric(kmip.AES, 128, make([]byte, 24))
-	wrapped.KeyBlock.Encrypted = true
+	wrapped.KeyBlock.Wrapping = &kmip.Wrapping{Whole: true}
 	compressed := symmetric(kmip.AES, 128, make([]byte, 16))
 	compressed.KeyBlock.Compression = 2
 	absent := symmetric(kmip.AES, 128, nil)
-	absent.KeyBlock.Material = ttlv.Value{}
+	absent.Value = ttlv.Value{}
 	x509Key := symmetric(kmip.AES, 128, make([]byte, 16))
 	x509Key.KeyBlock.Format = kmip.X509
 	noType := passphrase("x")
@@ -168,11 +168,11 @@ func TestRegisterRefuses(t *testing.T) {
 		{"format of others", x509Key, kmip.Attributes{mask(1)}, kmip.KeyFormatTypeNotSupported},
 		{"no private key", keyOf(kmip.PrivateKeyObject, kmip.PKCS8, kmip.RSA, 2048, []byte("x")), kmip.Attributes{mask(1)}, kmip.InvalidField},
 		{"no secret data type", noType, kmip.Attributes{mask(1)}, kmip.InvalidField},
-		{"no opaque data type", kmip.Object{Type: kmip.OpaqueObject, OpaqueDataType: 5, Data: []byte("x")}, nil, kmip.InvalidField},
+		{"no opaque data type", kmip.Object{Type: kmip.OpaqueObject, OpaqueDataType: 5, Value: ttlv.BytesValue([]byte("x"))}, nil, kmip.InvalidField},
 		{"empty secret", passphrase(""), kmip.Attributes{mask(1)}, kmip.InvalidField},
 		{"secret with a length", passphrase("x"), aes(128), kmip.InvalidField},
-		{"no certificate", kmip.Object{Type: kmip.CertificateObject, CertificateType: kmip.X509Certificate, Data: []byte("x")}, kmip.Attributes{mask(1)}, kmip.InvalidField},
-		{"no X.509", kmip.Object{Type: kmip.CertificateObject, CertificateType: 2, Data: []byte("x")}, kmip.Attributes{mask(1)}, kmip.InvalidField},
+		{"no certificate", kmip.Object{Type: kmip.CertificateObject, CertificateType: kmip.X509Certificate, Value: ttlv.BytesValue([]byte("x"))}, kmip.Attributes{mask(1)}, kmip.InvalidField},
+		{"no X.509", kmip.Object{Type: kmip.CertificateObject, CertificateType: 2, Value: ttlv.BytesValue([]byte("x"))}, kmip.Attributes{mask(1)}, kmip.InvalidField},
 		{"no usage mask of a certificate", certificate, nil, kmip.InvalidField},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -187,7 +187,7 @@ func TestGetInAnotherFormat(t *testing.T) {
 	plain, err := new(kmip.Object), error(nil)
 	*plain = do(t, c, &kmip.Get{UniqueIdentifier: id, Format: kmip.Raw}).Object
 	transparent := do(t, c, &kmip.Get{UniqueIdentifier: id, Format: kmip.TransparentSymmetricKey}).Object
-	require.Equal(t, ttlv.TypeStructure, transparent.KeyBlock.Material.Type)
+	require.Equal(t, ttlv.TypeStructure, transparent.Value.Type)
 	a, err := plain.Bytes()
 	require.NoError(t, err)
 	b, err := transparent.Bytes()
@@ -198,7 +198,7 @@ func TestGetInAnotherFormat(t *testing.T) {
 	refused(t, c, &kmip.Get{UniqueIdentifier: id, Wrapping: ttlv.StructValue(0, func(*ttlv.Coder) {})}, kmip.FeatureNotSupported)
 
 	pair := do(t, c, keyPair(kmip.RSA, 2048))
-	der := do(t, c, &kmip.Get{UniqueIdentifier: pair.Private, Format: kmip.PKCS1}).Object.KeyBlock.Material.Data
+	der := do(t, c, &kmip.Get{UniqueIdentifier: pair.Private, Format: kmip.PKCS1}).Object.Value.Data
 	_, err = x509.ParsePKCS1PrivateKey(der)
 	require.NoError(t, err)
 	refused(t, c, &kmip.Get{UniqueIdentifier: pair.Private, Format: kmip.ECPrivateKey}, kmip.KeyFormatTypeNotSupported)

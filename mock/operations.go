@@ -75,7 +75,7 @@ func (t *turn) fitting(p kmip.Payload, err error) (kmip.Payload, error) {
 func size(p kmip.Payload) (bytes int) {
 	switch p := p.(type) {
 	case *kmip.GetResponse:
-		return len(p.Object.Data) + len(p.Object.KeyBlock.Material.Data)
+		return len(p.Object.Value.Data)
 	case *kmip.GetAttributesResponse:
 		for i := range p.Attributes {
 			bytes += len(p.Attributes[i].Value.Data)

@@ -40,9 +40,9 @@ func (l *attributes) checkBlock(o *kmip.Object, v kmip.Version) error {
 		return refusal(kmip.KeyCompressionTypeNotSupported, "compressed keys are not stored here")
 	case len(k.Attributes) > 0:
 		return refusal(kmip.FeatureNotSupported, "attributes within a key value are not stored here")
-	case k.Material.Type == 0 && !l.has(ttlv.TagKeyValueLocation):
+	case o.Value.Type == 0 && !l.has(ttlv.TagKeyValueLocation):
 		return refusal(kmip.InvalidField, "no key value, and no %v", ttlv.TagKeyValueLocation)
-	case k.Material.Type == 0 && v < sinceCredentials:
+	case o.Value.Type == 0 && v < sinceCredentials:
 		return invalid("keys without their value came with KMIP %v", sinceCredentials)
 	}
 	return nil
@@ -85,9 +85,9 @@ func (l *attributes) describeKey(o *kmip.Object) error {
 	switch {
 	case o.Type == kmip.SymmetricKeyObject:
 		return checkSymmetric(o)
-	case k.Material.Type == ttlv.TypeByteString:
+	case o.Value.Type == ttlv.TypeByteString:
 		return checkAsymmetric(o)
-	case k.Material.Type == ttlv.TypeStructure && !isTransparentAsymmetric(k.Format):
+	case o.Value.Type == ttlv.TypeStructure && !isTransparentAsymmetric(k.Format):
 		return refusal(kmip.KeyFormatTypeNotSupported, "key format type 0x%X is no structure", uint32(k.Format))
 	}
 	return nil
@@ -112,7 +112,7 @@ func checkSymmetric(o *kmip.Object) error {
 		return nil
 	}
 	key, err := o.Bytes()
-	if transparent := k.Material.Type == ttlv.TypeStructure; err != nil || transparent != (k.Format == kmip.TransparentSymmetricKey) {
+	if transparent := o.Value.Type == ttlv.TypeStructure; err != nil || transparent != (k.Format == kmip.TransparentSymmetricKey) {
 		return refusal(kmip.InvalidField, "the key material is not of its format")
 	}
 	if len(key) != keyBytes(k.Algorithm, k.Length) {
@@ -128,14 +128,14 @@ func checkAsymmetric(o *kmip.Object) error {
 	var err error
 	switch {
 	case o.Type == kmip.PublicKeyObject && (k.Format == kmip.PKCS1 || k.Format == kmip.X509):
-		key, err = parsePublic(k.Material.Data, k.Format)
+		key, err = parsePublic(o.Value.Data, k.Format)
 	case o.Type == kmip.PrivateKeyObject && (k.Format == kmip.PKCS1 || k.Format == kmip.PKCS8 || k.Format == kmip.ECPrivateKey):
-		key, err = parsePrivate(k.Material.Data)
+		key, err = parsePrivate(o.Value.Data)
 	default:
 		return refusal(kmip.KeyFormatTypeNotSupported, "no key of type %v in format 0x%X here", o.Type, uint32(k.Format))
 	}
 	switch algorithm, bits := sizeOf(key); {
-	case err != nil && !isDER(k.Material.Data):
+	case err != nil && !isDER(o.Value.Data):
 		return refusal(kmip.InvalidField, "the key material is not of its format")
 	case err == nil && (bits != k.Length || algorithm != family(k.Algorithm)):
 		return refusal(kmip.InvalidField, "the key is not what its algorithm and length say")

@@ -67,13 +67,12 @@ func (t *turn) newObject(value kmip.Object, given attributes) *object {
 
 // digest is the SHA-256 of an object's value in the form in which it was stored (section 3.17).
 func digest(o *kmip.Object, v kmip.Version) ttlv.Value {
-	sum := sha256.Sum256(o.Data)
-	if m := o.KeyBlock.Material; m.Type == ttlv.TypeStructure {
-		header := binary.BigEndian.AppendUint64(nil, uint64(ttlv.TagKeyMaterial)<<40|uint64(m.Type)<<32|uint64(len(m.Data)))
-		sum = sha256.Sum256(append(header, m.Data...))
-	} else if m.Type != 0 {
-		sum = sha256.Sum256(m.Data)
+	value := o.Value.Data
+	if o.Value.Type == ttlv.TypeStructure {
+		header := uint64(ttlv.TagKeyMaterial)<<40 | uint64(ttlv.TypeStructure)<<32 | uint64(len(value))
+		value = append(binary.BigEndian.AppendUint64(nil, header), value...)
 	}
+	sum := sha256.Sum256(value)
 	const sha256Algorithm = 6
 	return ttlv.StructValue(uint16(v), func(c *ttlv.Coder) {
 		algorithm, value := uint32(sha256Algorithm), sum[:]
@@ -335,18 +334,14 @@ func (s *store) clear() {
 	clear(s.destroyed)
 }
 
-func hasValue(o *kmip.Object) bool { return o.KeyBlock.Material.Type != 0 || o.Data != nil }
+func hasValue(o *kmip.Object) bool { return o.Value.Type != 0 }
 
 // clearObject overwrites an object's value.
-func clearObject(o *kmip.Object) {
-	clear(o.Data)
-	clear(o.KeyBlock.Material.Data)
-}
+func clearObject(o *kmip.Object) { clear(o.Value.Data) }
 
 // copyObject is a copy that shares no key material.
 func copyObject(o *kmip.Object) kmip.Object {
 	c := *o
-	c.Data = slices.Clone(o.Data)
-	c.KeyBlock.Material.Data = slices.Clone(o.KeyBlock.Material.Data)
+	c.Value.Data = slices.Clone(o.Value.Data)
 	return c
 }

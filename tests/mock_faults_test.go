@@ -137,11 +137,11 @@ func everyRequest() (list []kmip.RequestItem) {
 		kmip.IntAttribute(ttlv.TagCryptographicLength, int32(256)),
 		kmip.IntAttribute(ttlv.TagCryptographicUsageMask, kmip.UsageSign),
 	}
-	key := kmip.KeyBlock{Format: kmip.Raw, Material: kmip.BytesMaterial(make([]byte, 16)), Algorithm: kmip.AES, Length: 128}
+	key := kmip.Object{Type: kmip.SymmetricKeyObject, Value: ttlv.BytesValue(make([]byte, 16)), KeyBlock: kmip.KeyBlock{Format: kmip.Raw, Algorithm: kmip.AES, Length: 128}}
 	payloads := []kmip.Payload{
 		&kmip.Create{ObjectType: kmip.SymmetricKeyObject, Attributes: aes()},
 		&kmip.CreateKeyPair{Common: pair},
-		&kmip.Register{Object: kmip.Object{Type: kmip.SymmetricKeyObject, KeyBlock: key}, Attributes: aes()[2:]},
+		&kmip.Register{Object: key, Attributes: aes()[2:]},
 		&kmip.Locate{},
 		&kmip.Get{UniqueIdentifier: none},
 		&kmip.GetAttributes{UniqueIdentifier: none},

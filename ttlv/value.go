@@ -28,6 +28,9 @@ func EnumValue[T ~uint32](v T) Value {
 // TextValue is a Text String.
 func TextValue(v string) Value { return Value{TypeTextString, []byte(v)} }
 
+// BytesValue is a Byte String, which aliases v.
+func BytesValue(v []byte) Value { return Value{TypeByteString, v} }
+
 // TimeValue is a Date-Time.
 func TimeValue(v time.Time) Value {
 	return Value{TypeDateTime, binary.BigEndian.AppendUint64(nil, uint64(v.Unix()))}

@@ -112,11 +112,8 @@ func shows(request *kmip.RequestMessage, id, name, project string) []kmip.Respon
 			}}
 		case *kmip.Get:
 			answer = &kmip.GetResponse{UniqueIdentifier: id, Object: kmip.Object{
-				Type: kmip.SymmetricKeyObject,
-				KeyBlock: kmip.KeyBlock{
-					Format: kmip.Raw, Algorithm: kmip.AES, Length: 128,
-					Material: kmip.BytesMaterial(secret.Bytes("sixteen bytes key")[:16]),
-				},
+				Type: kmip.SymmetricKeyObject, Value: ttlv.BytesValue([]byte("sixteen bytes key")[:16]),
+				KeyBlock: kmip.KeyBlock{Format: kmip.Raw, Algorithm: kmip.AES, Length: 128},
 			}}
 		case *kmip.Locate:
 			answer = &kmip.LocateResponse{UniqueIdentifiers: []string{id}}
@@ -219,7 +216,7 @@ func TestShortKey(t *testing.T) {
 func cutDER(f kmip.KeyFormatType) func(*kmip.Object) {
 	return func(o *kmip.Object) {
 		o.Type, o.KeyBlock.Format, o.KeyBlock.Algorithm = kmip.PrivateKeyObject, f, kmip.EC
-		o.KeyBlock.Material = kmip.BytesMaterial(secret.Bytes("\x30\x41\x02\x01\x00"))
+		o.Value = ttlv.BytesValue([]byte("\x30\x41\x02\x01\x00"))
 	}
 }
 
@@ -235,7 +232,7 @@ func TestRawPrivateKey(t *testing.T) {
 				got.Attributes = append(got.Attributes, kmip.IntAttribute(ttlv.TagCryptographicLength, int32(521)))
 			case *kmip.GetResponse:
 				got.Object.Type, got.Object.KeyBlock.Algorithm, got.Object.KeyBlock.Length = kmip.PrivateKeyObject, kmip.EC, 528
-				got.Object.KeyBlock.Material = kmip.BytesMaterial(raw)
+				got.Object.Value = ttlv.BytesValue(raw)
 			}
 		}
 		return items

@@ -89,7 +89,7 @@ func (f *found) algorithm() (string, int) {
 
 // checkClaims holds the form and the length that a key gives itself against its value and the length that the server gives it.
 func (f *found) checkClaims() error {
-	if err := checkForm(&f.value.KeyBlock); err != nil {
+	if err := checkForm(f.value); err != nil {
 		return err
 	}
 	own, given := int(f.value.KeyBlock.Length), int(f.attributes.Int(ttlv.TagCryptographicLength))
@@ -107,16 +107,16 @@ func encode(o *protocol.Object) (*kmip.Object, *spec, error) {
 		return encodeKey(o)
 	case protocol.Passphrase:
 		object := &kmip.Object{Type: kmip.SecretDataObject, SecretDataType: kmip.PasswordData}
-		object.KeyBlock = kmip.KeyBlock{Format: kmip.Raw, Material: kmip.BytesMaterial(o.Value)}
+		object.KeyBlock.Format, object.Value = kmip.Raw, ttlv.BytesValue(o.Value)
 		return object, &spec{usage: kmip.UsageDeriveKey}, nil
 	case protocol.Certificate:
 		if _, err := x509.ParseCertificate(o.Value); err != nil {
 			return nil, nil, invalid("args.object.value: no X.509 certificate in DER")
 		}
-		return &kmip.Object{Type: kmip.CertificateObject, CertificateType: kmip.X509Certificate, Data: o.Value},
+		return &kmip.Object{Type: kmip.CertificateObject, CertificateType: kmip.X509Certificate, Value: ttlv.BytesValue(o.Value)},
 			&spec{usage: kmip.UsageVerify}, nil
 	}
-	return &kmip.Object{Type: kmip.OpaqueObject, OpaqueDataType: kmip.OpaqueData, Data: o.Value}, &spec{}, nil
+	return &kmip.Object{Type: kmip.OpaqueObject, OpaqueDataType: kmip.OpaqueData, Value: ttlv.BytesValue(o.Value)}, &spec{}, nil
 }
 
 func encodeKey(o *protocol.Object) (*kmip.Object, *spec, error) {
@@ -138,7 +138,7 @@ func encodeKey(o *protocol.Object) (*kmip.Object, *spec, error) {
 	kind, format, usage := formOf(o, algorithm)
 	s := &spec{algorithm, o.BitLength, usage}
 	object := keyObject(kind, format, s, o.Value)
-	if err := checkForm(&object.KeyBlock); err != nil {
+	if err := checkForm(object); err != nil {
 		return nil, nil, invalid("args.object: %v", err)
 	}
 	return object, s, nil
@@ -157,8 +157,8 @@ func formOf(o *protocol.Object, a kmip.CryptographicAlgorithm) (kmip.ObjectType,
 }
 
 func keyObject(kind kmip.ObjectType, format kmip.KeyFormatType, s *spec, key secret.Bytes) *kmip.Object {
-	return &kmip.Object{Type: kind, KeyBlock: kmip.KeyBlock{
-		Format: format, Material: kmip.BytesMaterial(key), Algorithm: s.algorithm, Length: int32(s.length),
+	return &kmip.Object{Type: kind, Value: ttlv.BytesValue(key), KeyBlock: kmip.KeyBlock{
+		Format: format, Algorithm: s.algorithm, Length: int32(s.length),
 	}}
 }
 
@@ -196,10 +196,10 @@ func checkLength(o *protocol.Object) error {
 }
 
 // checkForm refuses a key in a form of DER that is cut short. One that does not begin as DER is its owner's affair.
-func checkForm(k *kmip.KeyBlock) error {
-	switch k.Format {
+func checkForm(o *kmip.Object) error {
+	switch o.KeyBlock.Format {
 	case kmip.PKCS1, kmip.PKCS8, kmip.X509, kmip.ECPrivateKey:
-		if isBrokenDER(k.Material.Data) {
+		if isBrokenDER(o.Value.Data) {
 			return errors.New("the key begins as DER but is not one whole DER value")
 		}
 	}

@@ -65,9 +65,10 @@ func (s *shelf) answer(request kmip.Payload, placeholder *string) kmip.Payload {
 			return &kmip.GetAttributesResponse{UniqueIdentifier: id, Attributes: s.shown(id)}
 		}
 	case *kmip.Get:
-		return &kmip.GetResponse{UniqueIdentifier: *placeholder + q.UniqueIdentifier, Object: kmip.Object{Type: kmip.SymmetricKeyObject, KeyBlock: kmip.KeyBlock{
-			Format: kmip.Raw, Algorithm: kmip.AES, Length: int32(len(s.key) * 8), Material: kmip.BytesMaterial([]byte(s.key)),
-		}}}
+		return &kmip.GetResponse{UniqueIdentifier: *placeholder + q.UniqueIdentifier, Object: kmip.Object{
+			Type: kmip.SymmetricKeyObject, Value: ttlv.BytesValue([]byte(s.key)),
+			KeyBlock: kmip.KeyBlock{Format: kmip.Raw, Algorithm: kmip.AES, Length: int32(len(s.key) * 8)},
+		}}
 	case *kmip.Destroy:
 		if _, there := s.objects[q.UniqueIdentifier]; there {
 			delete(s.objects, q.UniqueIdentifier)
