@@ -41,7 +41,7 @@ func (s *stage) buildBenchmarks() error {
 
 // benchmark runs each once and adds what it took.
 func (s *stage) benchmark(all map[string][]speed) error {
-	args := []string{"-test.run", "^$", "-test.bench", "^Benchmark(CreateRequest|GetResponse)$", "-test.benchtime", "100ms"}
+	args := []string{"-test.run", "^$", "-test.bench", "^Benchmark(CreateRequest|GetResponse)$", "-test.benchtime", "300ms"}
 	out, err := s.run(program{name: s.path(benchmarks), args: args})
 	if err != nil {
 		return err

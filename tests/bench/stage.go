@@ -72,11 +72,11 @@ func (s *stage) set() (err error) {
 	)
 }
 
-// build builds all programs alike, and copies them, as whoever installs a program does: the file that a linker has written
-// in pieces can take a tenth longer to start than its copy.
+// build builds all programs alike, with README.md's tags, and copies them, as whoever installs a program does: the file that a
+// linker has written in pieces can take a tenth longer to start than its copy.
 func (s *stage) build() error {
 	built := s.path("built")
-	cmd := exec.CommandContext(s.ctx, "go", "build", "-o", built+"/", "./cmd/...", "./tests/bench/floor/...")
+	cmd := exec.CommandContext(s.ctx, "go", "build", "-tags", "nethttpomithttp2", "-o", built+"/", "./cmd/...", "./tests/bench/floor/...")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build, from the repository's root: %w\n%s", err, out)
 	}
