@@ -28,7 +28,8 @@ type Client struct {
 	http   *retryablehttp.Client
 	cache  *cache
 
-	// turn holds something while somebody looks after our own token, in the fields below it.
+	// turn is a lock that a context can stop waiting for: it holds something while somebody has the fields below it, which are
+	// about our own token.
 	turn    chan struct{}
 	own     *Issued
 	renewAt time.Time // of the monotonic clock

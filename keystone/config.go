@@ -95,7 +95,9 @@ func ReadConfig(lookup Lookup, readFile func(path string) ([]byte, error)) (*Con
 		ServiceRolesRequired: r.boolean("service_token_roles_required"),
 	}
 	c.defaultDomain(r.text("default_domain_id"), r.text("default_domain_name"))
-	r.refuse("auth_section", "is not supported: put the options into this section")
+	if r.text("auth_section") != "" {
+		r.fail("auth_section", "is not supported: put the options into this section")
+	}
 	if r.boolean("insecure") {
 		r.fail("insecure", "is not supported: name the CA of the server's certificate in cafile")
 	}
@@ -188,7 +190,7 @@ func (r *reader) number(fallback int, options ...string) int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n > 1_000_000 {
-		r.fail(option, "must be a number of at most 1000000")
+		r.fail(option, "must be a whole number of at most 1000000")
 	}
 	return n
 }
@@ -215,12 +217,6 @@ func (r *reader) list(fallback, option string) (items []string) {
 		}
 	}
 	return items
-}
-
-func (r *reader) refuse(option, reason string) {
-	if r.text(option) != "" {
-		r.fail(option, reason)
-	}
 }
 
 // tokensURL is where tokens are asked for and validated, without the catalog (Identity API v3, "Authentication and token

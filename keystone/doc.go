@@ -2,8 +2,7 @@
 // of its own. Section names cite Keystone's Identity API v3 reference; what it leaves open follows keystonemiddleware and
 // keystoneauth, whose option names [ReadConfig] reads.
 //
-//	config, err := keystone.ReadConfig(lookup, os.ReadFile)
-//	client, err := keystone.New(config)
+//	client, err := keystone.Open(lookup, os.ReadFile)
 //	token, err := client.Validate(ctx, subject, service)
 //
 // # Whom to blame

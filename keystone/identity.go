@@ -21,8 +21,7 @@ func (c *Config) check() error {
 	case ApplicationCredential:
 		return c.checkApplication()
 	}
-	_, err := headerText(c.Token)
-	if err != nil {
+	if _, err := headerText(c.Token); err != nil {
 		return &ConfigError{"token", "missing or malformed"}
 	}
 	return nil

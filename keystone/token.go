@@ -48,8 +48,8 @@ type Project struct {
 	Domain Domain `json:"domain"`
 }
 
-// HasRole reports whether one of the roles is the token's, by name.
-func (t *Token) HasRole(names ...string) bool {
+// hasRole reports whether one of the roles is the token's, by name.
+func (t *Token) hasRole(names ...string) bool {
 	return slices.ContainsFunc(t.Roles, func(role string) bool { return slices.Contains(names, role) })
 }
 

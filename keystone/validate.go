@@ -50,7 +50,7 @@ func (c *Client) trusts(ctx context.Context, service secret.Bytes) (bool, error)
 	if err != nil {
 		return false, err
 	}
-	trusted := t.HasRole(c.config.ServiceRoles...) && !t.restricted
+	trusted := t.hasRole(c.config.ServiceRoles...) && !t.restricted
 	if !trusted && c.config.ServiceRolesRequired {
 		return false, refused("it has none of the roles in service_token_roles")
 	}

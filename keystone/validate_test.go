@@ -26,8 +26,8 @@ func TestValidate(t *testing.T) {
 	require.Equal(t, User{"alice-id", "alice", Domain{"default", "Default"}}, got.User)
 	require.Equal(t, Project{"p1", "demo", Domain{"default", "Default"}}, got.Project)
 	require.Equal(t, []string{"member", "reader"}, got.Roles)
-	require.True(t, got.HasRole("admin", "reader"))
-	require.False(t, got.HasRole("admin"))
+	require.True(t, got.hasRole("admin", "reader"))
+	require.False(t, got.hasRole("admin"))
 	require.Zero(t, got.Domain)
 }
 

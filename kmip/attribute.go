@@ -85,10 +85,7 @@ func (n *AttributeName) reference(c *ttlv.Coder) {
 }
 
 func references(c *ttlv.Coder, names *[]AttributeName) {
-	tag := ttlv.TagAttributeReference
-	if is1(c) {
-		tag = ttlv.TagAttributeName
-	}
+	tag := tagIn(c, ttlv.TagAttributeName, ttlv.TagAttributeReference)
 	ttlv.List(c, tag, names, func(c *ttlv.Coder, _ ttlv.Tag, n *AttributeName) { n.reference(c) })
 }
 
@@ -191,11 +188,7 @@ func (l *Attributes) template(c *ttlv.Coder, v1tag, v2tag ttlv.Tag) {
 
 // optionalTemplate is a template that is left out when it is empty.
 func (l *Attributes) optionalTemplate(c *ttlv.Coder, v1tag, v2tag ttlv.Tag) {
-	tag := v2tag
-	if is1(c) {
-		tag = v1tag
-	}
-	if c.Present(tag, len(*l) > 0) {
+	if c.Present(tagIn(c, v1tag, v2tag), len(*l) > 0) {
 		l.template(c, v1tag, v2tag)
 	}
 }
@@ -211,6 +204,14 @@ func (l *Attributes) list(c *ttlv.Coder) {
 
 // is1 reports whether the message is one of 1.x.
 func is1(c *ttlv.Coder) bool { return Version(c.Version) < V2_0 }
+
+// tagIn is the tag of a field that has one in 1.x and another in 2.x.
+func tagIn(c *ttlv.Coder, v1tag, v2tag ttlv.Tag) ttlv.Tag {
+	if is1(c) {
+		return v1tag
+	}
+	return v2tag
+}
 
 // Value is the first value under a tag.
 func (l Attributes) Value(tag ttlv.Tag) (ttlv.Value, bool) {

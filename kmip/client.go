@@ -42,8 +42,8 @@ type Client struct {
 	conn    *tls.Conn
 	fresh   bool // nothing has come over the connection yet
 	coder   ttlv.Coder
-	request []byte
-	replies [][]byte
+	request []byte   // the last one; its array is used again
+	replies [][]byte // what was given out aliases them: see Forget
 
 	server  string
 	version Version

@@ -40,7 +40,7 @@ func (c *Client) failover(ctx context.Context, b *Batch, try func(context.Contex
 		if err == nil {
 			c.noteChanges(b, response)
 			if err = c.refusedChange(b, response, refusal != nil); err == nil {
-				c.report(failed...)
+				c.report(failed)
 				return response, nil
 			}
 			if refusal == nil {
@@ -112,7 +112,7 @@ func (c *Client) refusedChange(b *Batch, response *ResponseMessage, after bool) 
 }
 
 // report tells of the hosts passed over that somebody has to mend.
-func (c *Client) report(failed ...hostError) {
+func (c *Client) report(failed hostErrors) {
 	for _, e := range failed {
 		var handshake *HandshakeError
 		if errors.As(e.err, &handshake) && c.config.PassedOver != nil {
@@ -152,7 +152,7 @@ func (c *Client) Elsewhere(ctx context.Context, ask func(context.Context) (known
 	return missed
 }
 
-// askAlone asks the host in use, one of so many that are left.
+// askAlone asks the host in use and no other, within its part of the time: it is one of so many that are yet to be asked.
 func (c *Client) askAlone(ctx context.Context, left int, ask func(context.Context) bool) (known, reached bool) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -222,7 +222,7 @@ func (c *Config) firstOf(ctx context.Context, n int) dialed {
 func (c *Client) takeBack(found dialed) {
 	c.hosts.stop()
 	c.hosts.moved = time.Now()
-	c.report(found.err...)
+	c.report(found.err)
 	if found.conn == nil {
 		return
 	}

@@ -41,8 +41,8 @@ func (m *ResponseMessage) otherVersion(asked Version) bool {
 }
 
 // discover asks for the server's versions in a version that it may understand. The answer is nil where it does not say,
-// whether it refuses, hangs up or answers nonsense: there are servers for each. Only where it refuses is that certain: else
-// the answer may be lost.
+// whether it refuses, hangs up or answers nonsense: there are servers for each. lost reports that no answer
+// could be read: what the server would have said may just be lost.
 func (c *Client) discover(ctx context.Context, hint Version) (said []Version, lost bool) {
 	var b Batch
 	result := Add(&b, &DiscoverVersions{})

@@ -18,19 +18,19 @@ import (
 // TLS says how a client proves who it is and whom it trusts. The server's certificate is always verified.
 type TLS struct {
 	Certificate  tls.Certificate
-	Roots        *x509.CertPool
-	ServerName   string   // "" for the host's own name
-	MinVersion   uint16   // as in crypto/tls
-	CipherSuites []uint16 // of TLS 1.2, nil for Go's secure set
+	Roots        *x509.CertPool // nil for none
+	ServerName   string         // "" for the host's own name
+	MinVersion   uint16         // as in crypto/tls
+	CipherSuites []uint16       // of TLS 1.2, nil for Go's secure set
 }
 
-// config is the TLS configuration for one host. The certificate is shown to every server that asks for one: it may know the
-// CA that issued it without naming that one among those it trusts.
+// config is the TLS configuration for one host. The certificate is shown to every server that asks for one. In Certificates
+// it would be held back from a server whose list of CAs does not name its issuer, and such lists are not always complete.
 func (t *TLS) config(host string) *tls.Config {
 	return &tls.Config{
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &t.Certificate, nil },
 
-		RootCAs:      t.Roots,
+		RootCAs:      cmp.Or(t.Roots, x509.NewCertPool()), // never nil, which would be the system's
 		ServerName:   cmp.Or(t.ServerName, host),
 		MinVersion:   t.MinVersion,
 		CipherSuites: t.CipherSuites,
@@ -181,6 +181,7 @@ func (t *TLS) explainAlert(err error, agreed bool) error {
 			"; for an old server, " + old, err}
 	case alerted(err, alertUnrecognizedName):
 		return &HandshakeError{"the server does not know the name it is asked for: host or server_name in [kmip] must be one of its own", err}
+	// The server's alert 70, or crypto/tls's own error about the version that the server chose, which has no type.
 	case strings.Contains(err.Error(), "protocol version") && t.MinVersion == tls.VersionTLS13:
 		return &HandshakeError{"the server does not speak TLS 1.3: an older one needs tls_min_version = 1.2", err}
 	case strings.Contains(err.Error(), "protocol version"):
@@ -198,7 +199,7 @@ func explainRefusal(err error) error {
 	return err
 }
 
-const certificateAdvice = "the server does not accept the certificate in certfile"
+const certificateAdvice = "the server does not accept the certificate in certfile; the server's log tells why"
 
 // The alerts that say something to an operator (RFC 8446 section 6).
 const (
@@ -291,12 +292,12 @@ func hostNames(cert *x509.Certificate) []string {
 	return names
 }
 
-// validity says when a certificate holds, and whose it is: the server's, or one above it.
+// validity says when a certificate holds, whose it is (the server's, or one above it), and what to do.
 func validity(cert *x509.Certificate) string {
 	text := fmt.Sprintf("the certificate of %s is valid from %s to %s", cert.Subject,
 		cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339))
 	if cert.IsCA {
 		return text + ": the server, or ca_certs, needs this CA's renewed certificate"
 	}
-	return text
+	return text + ": it must be renewed, unless this machine's clock is wrong"
 }

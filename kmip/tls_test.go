@@ -272,3 +272,10 @@ func TestSuitesOffered(t *testing.T) {
 	require.ErrorContains(t, client.explain(refused, false),
 		"suites offered: TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256; for an old server, set tls_min_version = 1.2")
 }
+
+// TestNoRoots: to crypto/tls none would be the system's.
+func TestNoRoots(t *testing.T) {
+	roots := (&TLS{}).config("kms").RootCAs
+	require.NotNil(t, roots)
+	require.True(t, roots.Equal(x509.NewCertPool()))
+}

@@ -26,7 +26,7 @@ func (t *turn) getAttributes(p *kmip.GetAttributes) (kmip.Payload, error) {
 		}
 		return nil
 	})
-	return answer(r, err)
+	return r, err
 }
 
 // visible reports whether the version of the message has the attribute.
@@ -47,7 +47,7 @@ func (t *turn) getAttributeList(p *kmip.GetAttributeList) (kmip.Payload, error) 
 		}
 		return nil
 	})
-	return answer(r, err)
+	return r, err
 }
 
 // addAttribute adds an attribute, or an instance of one (section 4.14).
@@ -71,7 +71,7 @@ func (t *turn) addAttribute(p *kmip.AddAttribute) (kmip.Payload, error) {
 		r.UniqueIdentifier, r.Attribute = o.id, o.attributes[len(o.attributes)-1]
 		return nil
 	})
-	return answer(r, err)
+	return r, err
 }
 
 // replace puts an attribute in the place of the one at, or adds it where at is negative, unless it would not fit.
@@ -131,7 +131,7 @@ func (t *turn) modifyAttribute(p *kmip.ModifyAttribute) (kmip.Payload, error) {
 		r.UniqueIdentifier, r.Attribute = o.id, o.attributes[at]
 		return nil
 	})
-	return answer(r, err)
+	return r, err
 }
 
 // stillOpen reports whether a date may still be changed (sections 3.24 to 3.27).
@@ -193,5 +193,5 @@ func (t *turn) deleteAttribute(p *kmip.DeleteAttribute) (kmip.Payload, error) {
 		r.UniqueIdentifier = o.id
 		return t.alter(o, next)
 	})
-	return answer(r, err)
+	return r, err
 }

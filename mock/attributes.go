@@ -282,8 +282,8 @@ func (l attributes) first(n kmip.AttributeName) int {
 	return -1
 }
 
-// add appends a copy of the attribute, as the next instance, and returns it.
-func (l *attributes) add(a kmip.Attribute) kmip.Attribute {
+// add appends a copy of the attribute, as the next instance.
+func (l *attributes) add(a kmip.Attribute) {
 	a.Index = 0
 	for i := range *l {
 		if (*l)[i].AttributeName == a.AttributeName {
@@ -292,7 +292,6 @@ func (l *attributes) add(a kmip.Attribute) kmip.Attribute {
 	}
 	a.Value.Data = slices.Clone(a.Value.Data)
 	*l = append(*l, a)
-	return a
 }
 
 // put sets a single attribute, whether it was there or not.

@@ -97,7 +97,7 @@ func (p *PKI) amend(text, host, port string, config *Config) string {
 	if config.Keystone == nil && f.value("mode") != "" {
 		options = append(options, option{"mode", "standalone"})
 	}
-	if v, err := kmip.ParseVersion(f.value("kmip_version")); err == nil && !config.speaks(v) {
+	if v, err := kmip.ParseVersion(f.value("kmip_version")); err == nil && !config.Versions.has(v) {
 		options = append(options, option{"kmip_version", "auto"})
 	}
 	for _, o := range p.files() {
@@ -109,11 +109,6 @@ func (p *PKI) amend(text, host, port string, config *Config) string {
 		f.set(o)
 	}
 	return strings.Join(f.lines, "\n")
-}
-
-// speaks reports whether a server of that configuration will speak the version.
-func (c *Config) speaks(v kmip.Version) bool {
-	return c.Versions == (VersionRange{}) || c.Versions.has(v)
 }
 
 // conf is a file as lines, of which some are options in [kmip].

@@ -13,8 +13,10 @@ const (
 	onLine       = 1
 	groupFresh   = 1
 	groupDefault = 2
-	maximumDates = 2 // one is the date itself, two are a range
 )
+
+// maximumDates is how often a Locate may name one date: once for the date itself, twice for a range.
+const maximumDates = 2
 
 // locate finds the client's objects that have all the attributes given, the newest first (section 4.9). A single hit
 // becomes the ID Placeholder; otherwise there is none.

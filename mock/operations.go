@@ -94,6 +94,7 @@ func (s *Server) supports(o kmip.Operation, v kmip.Version) bool {
 	return since != 0 && since <= v && !slices.Contains(s.config.Without, o)
 }
 
+// operation runs one operation. Beside an error the payload means nothing: fitting drops it.
 func (t *turn) operation(p kmip.Payload) (kmip.Payload, error) {
 	switch p := p.(type) {
 	case *kmip.Create:
@@ -240,11 +241,12 @@ func (t *turn) get(p *kmip.Get) (kmip.Payload, error) {
 			return err
 		}
 		r.UniqueIdentifier = o.id
-		r.Object, err = inFormat(&o.Object, p.Format)
-		t.store.fetch(o)
+		if r.Object, err = inFormat(&o.Object, p.Format); err == nil {
+			t.store.fetch(o)
+		}
 		return err
 	})
-	return answer(r, err)
+	return r, err
 }
 
 // readable tells why an object's value may not leave the server.
@@ -287,15 +289,7 @@ func (t *turn) activate(p *kmip.Activate) (kmip.Payload, error) {
 		r.UniqueIdentifier = o.id
 		return nil
 	})
-	return answer(r, err)
-}
-
-// answer makes sure that a failure has no payload.
-func answer(p kmip.Payload, err error) (kmip.Payload, error) {
-	if err != nil {
-		return nil, err
-	}
-	return p, nil
+	return r, err
 }
 
 // caCompromise and the codes after it are those of section 9.1.3.2.19 that no client here sends.
@@ -332,7 +326,7 @@ func (t *turn) revoke(p *kmip.Revoke) (kmip.Payload, error) {
 		r.UniqueIdentifier = o.id
 		return nil
 	})
-	return answer(r, err)
+	return r, err
 }
 
 func (t *turn) compromise(o *object, p *kmip.Revoke) {
@@ -362,7 +356,7 @@ func (t *turn) destroy(p *kmip.Destroy) (kmip.Payload, error) {
 		r.UniqueIdentifier = o.id
 		return nil
 	})
-	return answer(r, err)
+	return r, err
 }
 
 // query says what the server can do (section 4.25).

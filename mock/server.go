@@ -39,7 +39,7 @@ const (
 type Config struct {
 	PKI       *PKI // nil for one of its own
 	Users     []User
-	Versions  VersionRange // zero for all
+	Versions  VersionRange
 	Faults    []Fault
 	Inventory string // the file to keep, "" for none
 
@@ -83,9 +83,6 @@ func New(config Config) (*Server, error) {
 			return nil, err
 		}
 		config.PKI = pki
-	}
-	if config.Versions == (VersionRange{}) {
-		config.Versions = AllVersions
 	}
 	if len(config.Versions.list()) == 0 {
 		return nil, fmt.Errorf("mock: no version from %v to %v", config.Versions.Min, config.Versions.Max)
@@ -309,7 +306,7 @@ func (s *session) exchange(conn *tls.Conn) bool {
 	var broken *ttlv.Error
 	if errors.As(err, &broken) { // where the next message starts, nobody knows
 		s.server.requests.Add(1)
-		s.write(conn, s.refuse(s.server.config.Versions.Min, invalid("%s", broken)))
+		s.write(conn, s.refuse(s.server.config.Versions.nearest(0), invalid("%s", broken)))
 		drain(conn)
 		return false
 	}

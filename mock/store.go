@@ -294,7 +294,7 @@ func (s *store) find(t *turn, wanted kmip.Attributes) []*object {
 	return list
 }
 
-// candidates are the objects among which those are that have the attributes.
+// candidates are all objects that can have the attributes: those of the first Name asked for, or else every one.
 func (s *store) candidates(wanted kmip.Attributes) []*object {
 	for name := range attributes(wanted).names() {
 		return s.named[name]

@@ -8,11 +8,8 @@ import (
 	"kmip-keymgr/kmip"
 )
 
-// VersionRange is the versions that a server speaks, both ends included.
+// VersionRange is the versions that a server speaks, both ends included. The zero range is all there are.
 type VersionRange struct{ Min, Max kmip.Version }
-
-// AllVersions is the range of what there is.
-var AllVersions = VersionRange{kmip.V1_0, kmip.V2_1}
 
 // The versions that brought fields to the messages. What is newer than the message is refused.
 const (
@@ -39,7 +36,9 @@ func ParseVersions(text string) (VersionRange, error) {
 	return VersionRange{from, to}, err
 }
 
-func (r VersionRange) has(v kmip.Version) bool { return r.Min <= v && v <= r.Max }
+func (r VersionRange) has(v kmip.Version) bool {
+	return r == VersionRange{} || r.Min <= v && v <= r.Max
+}
 
 // list is the versions, the newest first.
 func (r VersionRange) list() []kmip.Version {

@@ -1,6 +1,7 @@
 package novaconf
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -91,9 +92,11 @@ func (f *Files) CheckUsage(i *Identity) (advice string, err error) {
 	case len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) == 0:
 		return "the certificate names no extended key usage, and some servers ask for clientAuth", nil
 	}
-	return "", f.fail("certfile", "the certificate lacks the extended key usage clientAuth")
+	return "", f.fail("certfile", "the certificate lacks the extended key usage clientAuth: it must be reissued")
 }
 
+// roots are the trusted CAs, never nil without an error: to crypto/tls nil means the system's. A certificate with PEM headers
+// counts as none, since x509.CertPool passes it over.
 func (f *Files) roots(k *KMIP) (*x509.CertPool, error) {
 	text, err := f.readPEM("ca_certs", k.CACerts)
 	if err != nil {
@@ -102,7 +105,7 @@ func (f *Files) roots(k *KMIP) (*x509.CertPool, error) {
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(text) {
 		_, err := f.firstCertificate("ca_certs", k.CACerts, text)
-		return nil, err
+		return nil, cmp.Or(err, f.fail("ca_certs", k.CACerts+" has header lines within its certificates, after BEGIN CERTIFICATE: remove them"))
 	}
 	return roots, nil
 }

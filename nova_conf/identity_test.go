@@ -222,6 +222,13 @@ func TestIdentityRefused(t *testing.T) {
 		{"a broken CA", func(t *testing.T, p *pemFiles) {
 			p.write(t, "ca.pem", "CERTIFICATE", []byte("x"), 0o644)
 		}, "ca_certs", "holds a certificate that cannot be read"},
+		{"a CA with PEM headers, which would be none, and none the system's", func(t *testing.T, p *pemFiles) {
+			text, err := os.ReadFile(p.path("ca.pem"))
+			require.NoError(t, err)
+			block, _ := pem.Decode(text)
+			block.Headers = map[string]string{"Comment": "our CA"}
+			require.NoError(t, os.WriteFile(p.path("ca.pem"), pem.EncodeToMemory(block), 0o600))
+		}, "ca_certs", "has header lines within its certificates"},
 		{"a broken certificate", func(t *testing.T, p *pemFiles) {
 			p.write(t, "client.pem", "CERTIFICATE", []byte("x"), 0o644)
 		}, "certfile", "cannot be read"},

@@ -37,8 +37,8 @@ type result struct {
 	done  bool
 }
 
-// resolve gives an option's effective text, and errUnknown or errNoOption for an unset one. Unset options of [kmip] give
-// none (StrSubWrapper makes None the empty string).
+// resolve gives an option's effective text, and errUnknown or errNoOption for an unset one. But an option of [kmip] that is
+// unset is the empty text and no error (StrSubWrapper makes None the empty string).
 func (f *Files) resolve(n name, depth int) *result {
 	if depth > maxDepth {
 		return &result{err: errTooDeep}

@@ -108,8 +108,8 @@ func (f *Files) Effective() map[string]*string {
 	return texts
 }
 
-// Unknown tells of options in the files' [kmip] that there are not, which oslo.config passes over without a word. The name of one
-// that looks like none there is is not shown: it may be a piece of a password.
+// Unknown tells of the names in the files' [kmip] that are no options, which oslo.config passes over without a word. One that
+// resembles no option is not shown: it may be a piece of a password.
 func (f *Files) Unknown() []string {
 	var faults []string
 	for i, sections := range f.files {

@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
-
-var errEmpty = errors.New("is empty")
 
 // parseBool is types.py's Boolean: no white space around it, any case.
 func parseBool(s string) (bool, error) {
@@ -25,10 +24,8 @@ func parseBool(s string) (bool, error) {
 
 // choice is types.py's String(choices=...): exactly as written.
 func choice(s string, choices ...string) error {
-	for _, c := range choices {
-		if s == c {
-			return nil
-		}
+	if slices.Contains(choices, s) {
+		return nil
 	}
 	return errors.New("is not one of " + strings.Join(choices, ", "))
 }
@@ -51,11 +48,11 @@ func parseSeconds(s string, least time.Duration) (time.Duration, error) {
 	digits, ok := plainNumber(s)
 	seconds, err := strconv.ParseFloat(digits, 64)
 	if !ok || err != nil || seconds > maxSeconds {
-		return 0, errors.New("is not a number of seconds")
+		return 0, fmt.Errorf("is not a number of seconds up to %.0f", float64(maxSeconds))
 	}
 	d := time.Duration(seconds * float64(time.Second))
 	if seconds < 0 || d < least {
-		return 0, errors.New("is too short a time")
+		return 0, fmt.Errorf("is too short a time: the least is %v", least)
 	}
 	return d, nil
 }
@@ -110,7 +107,7 @@ func parseHosts(s string) ([]Host, error) {
 		hosts = append(hosts, h)
 	}
 	if hosts == nil {
-		return nil, errEmpty
+		return nil, errors.New("is empty")
 	}
 	return hosts, nil
 }

@@ -85,8 +85,8 @@
 // # Exit status
 //
 // [Serve] returns what the process exits with: 0 if every request succeeded, 1 if some response was an error, 2 if the
-// input was broken, some error was of kind config, or an answer could not be written. The helper's is 2 too where a
-// request failed for a reason of its own while the configuration is broken.
+// input was broken, some error was of kind config, or an answer could not be written. With a broken configuration the helper's
+// is 2 even where every request was wrong in itself and failed for that.
 //
 // # Secrets
 //

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -368,7 +369,16 @@ func redact(err error, who *Context, args any) error {
 	if a, ok := args.(*StoreKey); ok {
 		digits := secret.Bytes(hex.AppendEncode(nil, a.Object.Value))
 		defer digits.Clear()
-		secrets = append(secrets, a.Object.Value, digits)
+		capitals := secret.Bytes(bytes.ToUpper(digits))
+		defer capitals.Clear()
+		secrets = append(secrets, a.Object.Value, digits, capitals)
+	}
+	if strings.Contains(e.Message, `\`) { // a server's words may stand there as %q writes them
+		for _, s := range secrets {
+			q := quoted(s)
+			defer q.Clear()
+			secrets = append(secrets, q)
+		}
 	}
 	slices.SortFunc(secrets, func(a, b secret.Bytes) int { return len(b) - len(a) }) // one may be part of another
 	for _, s := range secrets {
@@ -377,6 +387,12 @@ func redact(err error, who *Context, args any) error {
 		}
 	}
 	return &e
+}
+
+// quoted is a secret as %q writes it within quotes.
+func quoted(s secret.Bytes) secret.Bytes {
+	text := strconv.AppendQuote(nil, string(s))
+	return text[1 : len(text)-1]
 }
 
 func decodeArgs(text []byte, args arguments) error {

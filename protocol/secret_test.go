@@ -148,18 +148,29 @@ func (q *quoting) StoreKey(context.Context, *protocol.Context, *protocol.StoreKe
 
 // TestQuotedSecrets has a server quote what it was sent. No error passes that on.
 func TestQuotedSecrets(t *testing.T) {
-	secrets := []string{"the-auth-token", "the-service-token", "castellans-token", "castellans-password", "the value", "7468652076616c7565"}
+	secrets := []string{"the-auth-token", "the-service-token", "castellans-token", "castellans-password", "the value", "7468652076616c7565", "7468652076616C7565"}
 	q := &quoting{words: strings.Join(secrets, ", ") + " and a key"}
 	request := `{"version":1,"op":"store_key","context":{"auth_token":"the-auth-token","service_token":"the-service-token",` +
 		`"castellan":{"type":"token","token":"castellans-token","password":"castellans-password"}},` +
 		`"args":{"object":{"type":"passphrase","value":"7468652076616c7565"}}}`
 	var out bytes.Buffer
 	require.Equal(t, protocol.Failed, protocol.Serve(t.Context(), strings.NewReader(request), &out, q))
-	require.Contains(t, out.String(), "the server says: ***, ***, ***, ***, ***, *** and a key")
+	require.Contains(t, out.String(), "the server says: ***, ***, ***, ***, ***, ***, *** and a key")
 	q.words = "no"
 	out.Reset()
 	protocol.Serve(t.Context(), strings.NewReader(`{"version":1,"op":"store_key","args":{"object":{"type":"passphrase","value":"6e6f"}}}`), &out, q)
 	require.Contains(t, out.String(), "the server says: no")
+}
+
+// TestQuotedWithEscapes: an error shows a server's words as %q writes them, in which a secret may look otherwise.
+func TestQuotedWithEscapes(t *testing.T) {
+	for _, value := range []string{`my "secret" value`, `my\secret`, "my\nsecret", "my \xffsecret"} {
+		var out bytes.Buffer
+		q := &quoting{words: fmt.Sprintf("no (%q)", "bad value "+value)}
+		protocol.Serve(t.Context(), strings.NewReader(fmt.Sprintf(`{"version":1,"op":"store_key","args":{"object":{"type":"passphrase","value":"%x"}}}`,
+			value)), &out, q)
+		require.Contains(t, out.String(), `the server says: no (\"bad value ***\")`, value)
+	}
 }
 
 // TestShortSecrets: a password of four characters is kept out of errors too. What is shorter could be in any text.

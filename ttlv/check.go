@@ -18,13 +18,10 @@ func Check(msg []byte) error {
 	return checkAll(msg, 0, 0)
 }
 
-// alone proves that nothing follows the first item.
+// alone proves that msg starts an item and that nothing follows it.
 func alone(msg []byte) error {
-	if len(msg) == 0 {
-		return &Error{Reason: "0 bytes where an item should start"}
-	}
 	if len(msg) < headerSize {
-		return nil // which is the item's own fault
+		return cut(msg, 0)
 	}
 	h := header(binary.BigEndian.Uint64(msg))
 	if left := uint64(len(msg)); h.size() < left {

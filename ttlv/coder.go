@@ -35,14 +35,15 @@ type Coder struct {
 	fast     bool   // the fast path; the slow one searches for a field that is not next, and tells what is wrong
 	// The slow path alone.
 	start   int   // of the structure
-	skipped []Tag // in the structures around this place, from first on in the one at hand
-	first   int
+	skipped []Tag // what was passed over in this structure and in those around it
+	first   int   // where this structure's begin in skipped
 }
 
 // firstRoom is the smallest array for a message that is being written.
 const firstRoom = 512
 
-// maxSkipped is how many different fields of a structure may be passed over. No version has so many that others have not.
+// maxSkipped is how many different fields of a structure may be passed over. No structure of any version has so many that
+// are not known here.
 const maxSkipped = 64
 
 // Append writes one structure to the end of buf and returns the longer buffer. Where buf is outgrown it is cleared, since
@@ -109,9 +110,6 @@ func (c *Coder) stop(err error) {
 		c.within(c.pos, c.pos)
 	}
 }
-
-// Err is the first error of the walk so far.
-func (c *Coder) Err() error { return c.err }
 
 func (c *Coder) offset() int {
 	if c.reading {

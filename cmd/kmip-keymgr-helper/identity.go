@@ -139,19 +139,21 @@ func digestOf(credential map[string]string) digest {
 // login makes a client for one of Castellan's credentials. How Keystone is reached is the operator's to say: such a
 // credential has no cafile, and may leave auth_url out.
 func (i *identities) login(credential map[string]string) (*keystone.Client, error) {
+	isOperators := func(option string) bool {
+		return isTransportOption(option) || option == "auth_url" && credential[option] == ""
+	}
 	client, err := keystone.Open(func(option string) (string, bool, error) {
-		text := credential[option]
 		switch {
 		case option == "auth_type":
-			text = strings.TrimPrefix(credential["type"], "keystone_") // password or token
-		case isTransportOption(option), option == "auth_url" && text == "":
-			return i.transportOption(option)
+			return strings.TrimPrefix(credential["type"], "keystone_"), true, nil // password or token
+		case isOperators(option):
+			return i.files.Text(i.sectionOf(option), option)
 		}
-		return text, text != "", nil
+		return credential[option], credential[option] != "", nil
 	}, os.ReadFile)
 	var wrong *keystone.ConfigError
 	switch isWrong := errors.As(err, &wrong); {
-	case isWrong && !isTransportOption(wrong.Option):
+	case isWrong && !isOperators(wrong.Option):
 		return nil, &protocol.Error{Kind: protocol.InvalidRequest, Message: "context.castellan." + wrong.Option + ": " + wrong.Reason}
 	case isWrong:
 		err = i.files.Fault(i.sectionOf(wrong.Option), wrong.Option, wrong.Reason)
@@ -171,11 +173,7 @@ func isTransportOption(option string) bool {
 	return false
 }
 
-// transportOption is an option of the first section that has it.
-func (i *identities) transportOption(option string) (string, bool, error) {
-	return i.files.Text(i.sectionOf(option), option)
-}
-
+// sectionOf is the first section that has an option of the operator's.
 func (i *identities) sectionOf(option string) string {
 	if _, ok, _ := i.files.Text(serviceUser, option); ok {
 		return serviceUser

@@ -135,7 +135,7 @@ func TestCastellanLogins(t *testing.T) {
 		"wrong":        {map[string]string{"type": "keystone_password", "user_id": "a", "password": "wrong"}, protocol.Forbidden},
 		"no password":  {map[string]string{"type": "keystone_password", "user_id": "a"}, protocol.InvalidRequest},
 		"no domain":    {map[string]string{"type": "keystone_password", "username": "a", "password": "p"}, protocol.InvalidRequest},
-		"bad URL":      {map[string]string{"type": "keystone_password", "user_id": "a", "password": "p", "auth_url": "ftp://x"}, protocol.InvalidRequest},
+		"caller's URL": {map[string]string{"type": "keystone_password", "user_id": "a", "password": "p", "auth_url": "ftp://x"}, protocol.InvalidRequest},
 		"nobody there": {map[string]string{"type": "keystone_password", "user_id": "a", "password": "p", "auth_url": "http://127.0.0.1:1"}, protocol.Unavailable},
 	} {
 		_, err := i.Authenticate(t.Context(), test.credential)
@@ -152,6 +152,17 @@ func TestTheWayToKeystone(t *testing.T) {
 	require.Equal(t, protocol.Config, kindOf(t, err))
 	require.ErrorContains(t, err, "/none")
 	require.ErrorContains(t, err, "nova.conf:4: [keystone_authtoken] cafile: ")
+}
+
+// TestOperatorsAddress: where the credential leaves auth_url out, what is wrong with it is not the caller's fault.
+func TestOperatorsAddress(t *testing.T) {
+	for _, lines := range [][]string{{"[keystone_authtoken]", "auth_url = ftp://k"}, {"[keystone_authtoken]"}} {
+		i, err := open(t, false, lines...)
+		require.NoError(t, err)
+		_, err = i.Authenticate(t.Context(), map[string]string{"type": "keystone_password", "user_id": "a", "password": "p"})
+		require.Equal(t, protocol.Config, kindOf(t, err))
+		require.ErrorContains(t, err, "[keystone_authtoken] auth_url: m")
+	}
 }
 
 // TestWayToKeystoneOfTheService: how Keystone is reached is up to [kmip_service_user] first, even where it leaves an option

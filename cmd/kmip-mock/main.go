@@ -122,20 +122,21 @@ func (o *options) config() (config mock.Config, err error) {
 	return config, err
 }
 
-// openKeystone makes a client of the identity in a file's [keystone_authtoken]. Nothing is sent yet.
+// openKeystone makes a client of the identity in a file's [keystone_authtoken]. Nothing is sent yet. Errors name the option
+// and its line.
 func openKeystone(file string) (*keystone.Client, error) {
 	none := novaconf.Source{Path: os.DevNull, Dir: true} // or else the default directories would be read
 	files, err := novaconf.Load([]novaconf.Source{none, {Path: file}}, nil)
 	if err != nil {
 		return nil, err
 	}
-	client, err := keystone.Open(func(option string) (string, bool, error) {
-		return files.Text("keystone_authtoken", option)
-	}, os.ReadFile)
-	if err != nil {
-		return nil, fmt.Errorf("%s: [keystone_authtoken]: %w", file, err)
+	const section = "keystone_authtoken"
+	client, err := keystone.Open(func(option string) (string, bool, error) { return files.Text(section, option) }, os.ReadFile)
+	var wrong *keystone.ConfigError
+	if errors.As(err, &wrong) {
+		return nil, files.Fault(section, wrong.Option, wrong.Reason)
 	}
-	return client, nil
+	return client, err
 }
 
 func parseAll[T any](texts []string, parse func(string) (T, error)) ([]T, error) {

@@ -120,7 +120,7 @@ func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, key
 	}
 	err = m.once(ctx, change{try: try, look: look})
 	if isRefusal(err) { // as of what another caller has done in between
-		if there, unseen := look(); there && unseen == nil {
+		if there, _ := look(); there {
 			return nil
 		}
 	}

@@ -104,13 +104,13 @@ type spec struct {
 	usage     kmip.UsageMask
 }
 
-// newSpec is the spec of a symmetric key to be made.
+// newSpec is the spec of a key or a pair to be made, without what it is for.
 func newSpec(algorithm string, length int) (*spec, error) {
 	a, err := parseAlgorithm("args.algorithm", algorithm)
 	if err != nil {
 		return nil, err
 	}
-	return &spec{a, length, symmetricUsage(a)}, nil
+	return &spec{algorithm: a, length: length}, nil
 }
 
 func parseAlgorithm(field, name string) (kmip.CryptographicAlgorithm, error) {

@@ -142,19 +142,15 @@ func (m *Manager) read(ctx context.Context, id string, value bool) (*found, erro
 // object is there beside the error.
 func addRead(b *kmip.Batch, id string, value bool) func() (*found, error) {
 	attributes := kmip.Add(b, &kmip.GetAttributes{UniqueIdentifier: id, Names: shown()})
-	if !value {
-		return func() (*found, error) {
-			if attributes.Err != nil {
-				return nil, attributes.Err
-			}
-			return newFound(attributes.Response, nil), nil
-		}
+	got := &kmip.Result[kmip.GetResponse]{}
+	if value {
+		got = kmip.Add(b, &kmip.Get{UniqueIdentifier: id})
 	}
-	got := kmip.Add(b, &kmip.Get{UniqueIdentifier: id})
 	return func() (*found, error) {
-		if attributes.Err != nil {
+		switch {
+		case attributes.Err != nil:
 			return nil, attributes.Err
-		} else if got.Err != nil {
+		case got.Response == nil:
 			return newFound(attributes.Response, nil), got.Err
 		}
 		return newFound(attributes.Response, &got.Response.Object), nil
@@ -193,8 +189,8 @@ func locate(name string) *kmip.Locate {
 func (f *found) has(keyID string) bool { return slices.Contains(f.attributes.Names(), keyID) }
 
 // maxLocated is how many results of a Locate by a unique Name are looked at, for servers that ignore the Name. If none of
-// them has it, the object may exist all the same, which is an error; but not where the server's identifiers are UUIDs, for
-// then the key id would be one.
+// these has it, one of the rest may have it, which is an error. But a key id is looked for among the Names only where the
+// server's identifiers are no UUIDs: if they are, it would be the object's identifier, and there is no such object.
 const maxLocated = 16
 
 // oneOf reads the object with that Name out of several. More than one can have it on a server that does not keep Names

@@ -21,8 +21,8 @@ import (
 //   - a Password: nobody, since no Keystone knows it
 //   - nothing, or no context at all: the service's own identity, where the operator allows for that
 //
-// A credential is nil, for the service itself, or has the fields of one
-// of Castellan's that Keystone knows, and type, which is keystone_password or keystone_token.
+// A credential is nil, for the service itself, or has the fields of one of Castellan's that Keystone knows, and type, which is
+// keystone_password or keystone_token.
 type Identities interface {
 	// Authenticate gives a context with a token and what Keystone says about it. The token stays the callee's. Errors are
 	// of type *protocol.Error.
@@ -63,7 +63,7 @@ func (m *Manager) identify(ctx context.Context, who *protocol.Context) (c caller
 
 // castellan reads a credential of Castellan's, nil where there is none. Fields that are no texts do not matter here.
 func castellan(text secret.Bytes) (map[string]string, error) {
-	if len(text) == 0 || string(text) == "null" {
+	if len(text) == 0 {
 		return nil, nil
 	}
 	var fields map[string]any

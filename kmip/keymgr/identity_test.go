@@ -176,7 +176,6 @@ func TestCallersWithoutToken(t *testing.T) {
 	}{
 		"none":                   {nil, "map[]", "lent", ""},
 		"without token":          {&protocol.Context{UserID: "alice", ProjectID: "p"}, "map[]", "lent", ""},
-		"null":                   {castellan("null"), "map[]", "lent", ""},
 		"token of no bytes":      {&protocol.Context{AuthToken: secret.Bytes{}}, "map[]", "lent", ""},
 		"service token alone":    {&protocol.Context{ServiceToken: secret.Bytes("s")}, "map[]", "lent", ""},
 		"token":                  {castellan(`{"type":"token","token":"theirs"}`), "", "theirs", ""},

@@ -107,6 +107,7 @@ func (m *Manager) createKey(ctx context.Context, who *protocol.Context, args *pr
 	if err != nil {
 		return nil, err
 	}
+	spec.usage = symmetricUsage(spec.algorithm)
 	id, err := m.create(ctx, spec, m.describe(who, args.Name, args.Expiration))
 	return &protocol.KeyID{KeyID: id}, err
 }

@@ -236,9 +236,7 @@ func fits(algorithm string, bits, claimed int) bool {
 func publicBits(der []byte) int {
 	switch k := parsePublic(der).(type) {
 	case *rsa.PublicKey:
-		if k != nil {
-			return k.N.BitLen()
-		}
+		return k.N.BitLen()
 	case *ecdsa.PublicKey:
 		return k.Params().BitSize
 	case ed25519.PublicKey:
@@ -247,10 +245,13 @@ func publicBits(der []byte) int {
 	return 0
 }
 
+// parsePublic is a key of crypto/x509, nil where it cannot be read.
 func parsePublic(der []byte) any {
 	if key, err := x509.ParsePKIXPublicKey(der); err == nil {
 		return key
 	}
-	key, _ := x509.ParsePKCS1PublicKey(der)
-	return key
+	if key, err := x509.ParsePKCS1PublicKey(der); err == nil {
+		return key
+	}
+	return nil
 }

@@ -13,7 +13,7 @@ import (
 // change is something that is done at a server.
 type change struct {
 	try  func() error         // asks for it
-	look func() (bool, error) // finds out whether it is there
+	look func() (bool, error) // finds out whether it is there; false beside an error
 	safe bool                 // to ask for it twice does no harm
 }
 
@@ -131,7 +131,7 @@ func (m *Manager) activate(ctx context.Context, id string) error {
 	if err == nil {
 		return nil
 	}
-	if already, unseen := isActive(); already && unseen == nil {
+	if already, _ := isActive(); already {
 		return nil
 	}
 	return err

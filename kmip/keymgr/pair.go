@@ -81,7 +81,7 @@ func (m *Manager) identifyPair(ctx context.Context, private, public *description
 // pairRequest gives both halves the algorithm and length, and each its own use and description.
 func (m *Manager) pairRequest(s *spec, private, public *description) *kmip.CreateKeyPair {
 	return &kmip.CreateKeyPair{
-		Common:  (&spec{algorithm: s.algorithm, length: s.length}).attributes(),
+		Common:  s.attributes(),
 		Private: append((&spec{usage: privateUsage}).attributes(), m.attributes(private)...),
 		Public:  append((&spec{usage: publicUsage}).attributes(), m.attributes(public)...),
 	}

@@ -180,7 +180,8 @@ def kept_arguments(conf):
     """config_arguments() of when the configuration was parsed.
 
     Relative paths are those of the directory in which that was done, also for
-    drivers that are made later. It is a new namespace each time.
+    drivers that are made later. oslo.config makes a new namespace whenever it
+    parses, so that what is kept there is never out of date.
     """
     namespace = conf._namespace
     if namespace is None:
