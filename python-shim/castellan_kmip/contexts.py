@@ -65,44 +65,43 @@ def to_dict(context, conf):
     """The context as the helper takes it, None for none."""
     if context is None:
         return None
-    for cls, name, fields in _CREDENTIALS:
-        if isinstance(context, cls):
-            credential = {field: getattr(context, field) for field in fields}
-            told = {'castellan': dict(credential, type=name)}
-            if name == 'keystone_token':
-                told['project_id'] = context.project_id
-            return told
-    if not callable(getattr(context, 'to_dict', None)):
-        raise exception.KeyManagerError(
-            reason='%s is not a context' % type(context).__name__)
-    return _request_context(context, conf)
-
-
-def _request_context(context, conf):
-    fields = _fields(context)
-    if not fields.get('auth_token') and hasattr(context, 'get_auth_plugin'):
-        fields['auth_token'] = _plugin_token(context, conf)
-    return fields
-
-
-def _fields(context):
     try:
-        fields = dict(context.to_dict())
-        for name in _EXTRA_FIELDS:
-            if fields.get(name) is None:
-                fields[name] = getattr(context, name, None)
+        told, get_plugin = _read(context)
     except Exception as e:
         # Its text might show what is secret.
         raise exception.KeyManagerError(
             reason='%s cannot be read: %s' % (type(context).__name__,
                                               type(e).__name__)) from None
-    return fields
+    if told is None:
+        raise exception.KeyManagerError(
+            reason='%s is not a context' % type(context).__name__)
+    if get_plugin is not None and not told.get('auth_token'):
+        told['auth_token'] = _plugin_token(get_plugin, conf)
+    return told
 
 
-def _plugin_token(context, conf):
+def _read(context):
+    """What it tells, None where it is no context; how to get its plugin."""
+    for cls, name, fields in _CREDENTIALS:
+        if isinstance(context, cls):
+            credential = {field: getattr(context, field) for field in fields}
+            told: dict = {'castellan': dict(credential, type=name)}
+            if name == 'keystone_token':
+                told['project_id'] = context.project_id
+            return told, None
+    if not callable(getattr(context, 'to_dict', None)):
+        return None, None
+    told = dict(context.to_dict())
+    for name in _EXTRA_FIELDS:
+        if told.get(name) is None:
+            told[name] = getattr(context, name, None)
+    return told, getattr(context, 'get_auth_plugin', None)
+
+
+def _plugin_token(get_plugin, conf):
     """The token of a service's own context, which is nowhere else."""
     try:
-        return context.get_auth_plugin().get_token(_session(conf))
+        return get_plugin().get_token(_session(conf))
     except Exception as e:
         # What to do without a token is for the helper to decide. The text of
         # the exception is not ours and might hold one.

@@ -56,15 +56,27 @@ _CROWD = len(os.sched_getaffinity(0)) + 1
 # What may be asked again when nobody knows what became of it.
 _READS = frozenset(['get_key', 'list_keys', 'check'])
 
-# Contexts hold dates at times. json.dumps would make an encoder for each call,
-# and json.loads guess at the encoding and look for white space twice.
-_encode = json.JSONEncoder(default=str, ensure_ascii=False).encode
+
+def _as_text(value):
+    """The text of what JSON has no form for: contexts hold dates at times."""
+    try:
+        return value.decode() if isinstance(value, bytes) else str(value)
+    except Exception:
+        # Its text might show what is secret.
+        raise TypeError('%s is no text' % type(value).__name__) from None
+
+
+# json.dumps would make an encoder for each call, and json.loads guess at the
+# encoding and look for white space twice.
+_encode = json.JSONEncoder(default=_as_text, ensure_ascii=False).encode
 _decode = json.JSONDecoder().raw_decode
 
 _ids = itertools.count(1)
 # These belong to the process of this number, and not to one that it forks.
 _process = os.getpid()
 _running: set = set()
+# Helpers that are being started.
+_loading: list = []
 _pools: dict = {}
 
 
@@ -94,15 +106,27 @@ class _Request(object):
         return max(self.deadline - time.monotonic(), 0.001)
 
     def patience(self):
-        """Seconds until a helper that has not answered is given up."""
-        return max(self.deadline + _MARGIN - time.monotonic(), 0.001)
+        """Seconds until a helper that has not answered is given up.
+
+        :raises socket.timeout: if that is now
+        """
+        left = self.deadline + _MARGIN - time.monotonic()
+        if left <= 0:
+            raise socket.timeout
+        return left
 
     def encode(self, seconds):
         """The request as a line, to be answered within so many seconds."""
-        line = _encode({
+        text = _encode({
             'version': 1, 'id': self.id, 'op': self.op,
             'context': self._context, 'args': self._args,
-            'deadline_ms': int(seconds * 1000)}).encode()
+            'deadline_ms': int(seconds * 1000)})
+        try:
+            line = text.encode()
+        except UnicodeEncodeError:
+            line = b''
+        if not line:  # raised here, since that error holds the whole text
+            raise ValueError('half a surrogate pair is no text')
         # Padded so that the brace and the line break come in one read, for
         # buffers are of even sizes: a helper that left anything unread has
         # not had a whole request.
@@ -148,12 +172,14 @@ class _Turns(object):
 
     def take(self, request, function, *args):
         """Calls the function in the request's turn, if that comes in time."""
-        self._line.append(request)
         try:
+            self._line.append(request)
             self._wait(request)
             return function(*args)
         finally:
-            self._line.remove(request)
+            # A signal's handler may have raised before it was there.
+            with contextlib.suppress(ValueError):
+                self._line.remove(request)
 
     def _wait(self, request):
         while True:
@@ -210,12 +236,17 @@ class _Helper(object):
             raise HelperError('the helper %s cannot be run: %s; helper in '
                               '[kmip] says where it is, else the PATH of '
                               'the service' % (command[0], e.strerror or e))
-        _running.add(self)
 
     def _start(self, command):
         _give_way()
-        # Made no sooner: a process forked in between would hold the helper's
-        # end open, and so hide that the helper ended.
+        _loading.append(self)
+        try:
+            self._load(command)
+            _running.add(self)
+        finally:
+            _loading.remove(self)
+
+    def _load(self, command):
         self._socket, theirs = _socket_pair()
         with theirs:
             # Green sockets do not block, and neither would the helper's.
@@ -236,6 +267,11 @@ class _Helper(object):
             raise HelperError(
                 'the helper did not answer %s in time and was killed; it may '
                 'have taken effect anyway' % request.op)
+        except (OSError, EOFError) as e:
+            # The socket was closed: the process ends, or was forked.
+            raise HelperError(
+                'the helper\'s answer to %s cannot be received: %s; it may '
+                'have taken effect anyway' % (request.op, e))
         self.used = True
         return request.decode(line)
 
@@ -274,11 +310,16 @@ class _Helper(object):
     def is_alive(self):
         return self._process.poll() is None
 
+    def hang_up(self):
+        """Has the helper end, and whoever waits for its answer go on."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def close(self, grace=0.0):
         """Ends the helper, by force after so many seconds, and reaps it."""
-        self.closed = True
-        self._socket.close()
         try:
+            self.closed = True
+            self._socket.close()
             if not self._ends_within(grace):
                 self._process.kill()
                 self._ends_within(_GRACE)
@@ -407,8 +448,23 @@ def ask(command, session, op, context, args, until):
 def _close_all():
     _reset_after_fork()
     _pools.clear()
-    for helper in list(_running):
-        helper.close(_GRACE)
+    running = list(_running)
+    for helper in running:
+        helper.hang_up()
+    until = time.monotonic() + _GRACE
+    for helper in running:
+        helper.close(max(until - time.monotonic(), 0))
+
+
+def _hold_fork():
+    """Puts a fork off while another thread starts a helper.
+
+    The child would hold the helper's end of the socket open, and so hide that
+    the helper ended, and the pipe by which Popen learns that it was loaded.
+    """
+    until = time.monotonic() + _GRACE
+    while _loading and time.monotonic() < until:
+        time.sleep(0.0005)
 
 
 def _reset_after_fork():
@@ -418,6 +474,7 @@ def _reset_after_fork():
     if process == _process:
         return
     _pools.clear()
+    _loading.clear()
     _starting = _Turns(1)
     for helper in list(_running):
         # Another thread may have been here before, and run one already.
@@ -431,4 +488,4 @@ atexit.register(_close_all)
 # Each call looks whether its process was forked, for Python is not told of all
 # forks: uwsgi's, for one. But a process that makes no call is not to hold the
 # sockets of its parent's helpers, which would outlive the parent.
-os.register_at_fork(after_in_child=_reset_after_fork)
+os.register_at_fork(before=_hold_fork, after_in_child=_reset_after_fork)

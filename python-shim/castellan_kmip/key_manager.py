@@ -96,7 +96,7 @@ class KMIPKeyManager(key_manager.KeyManager):
         """
         result = self._call_on('get_key', context, managed_object_id,
                                metadata_only=bool(metadata_only))
-        return _from_dict(_field(result, 'object', dict))
+        return _from_dict(_field(result, 'object', dict), metadata_only)
 
     def delete(self, context, managed_object_id, force=False):
         """Deletes an object.
@@ -119,10 +119,10 @@ class KMIPKeyManager(key_manager.KeyManager):
                 object_type = self._secret_type_dict[object_type]
             except (KeyError, TypeError):
                 raise exception.KeyManagerError(
-                    reason='Invalid object type: %s' % object_type)
+                    reason='Invalid object type: %s' % (object_type,))
         result = self._call('list_keys', context, object_type=object_type,
                             metadata_only=bool(metadata_only))
-        return [_from_dict(fields)
+        return [_from_dict(fields, metadata_only)
                 for fields in _field(result, 'objects', list)]
 
     def add_consumer(self, context, managed_object_id, consumer_data):
@@ -200,16 +200,19 @@ def _to_dict(managed_object):
         if isinstance(managed_object, key_base_class.Key):
             fields['algorithm'] = managed_object.algorithm
             fields['bit_length'] = managed_object.bit_length
-    except (AttributeError, BufferError, TypeError, UnicodeEncodeError):
-        # Their texts may show what is secret, so they are not passed on.
+    except Exception:
+        # Its text might show what is secret, so it is not passed on.
         raise exception.KeyManagerError(
             reason='%s cannot be stored' % type(managed_object).__name__
         ) from None
     return fields
 
 
-def _from_dict(fields):
+def _from_dict(fields, metadata_only):
     try:
+        if not isinstance(fields['id'], str) or (
+                fields['value'] is None and not metadata_only):
+            raise ValueError
         return objects.from_dict(fields, id=fields['id'])
     except (exception.CastellanException, AttributeError, KeyError, TypeError,
             ValueError):

@@ -12,6 +12,7 @@
 
 """The key manager's interface of 2013, nova.keymgr.key_mgr.KeyManager."""
 
+from castellan.common import exception
 from castellan.common.objects import symmetric_key
 
 from castellan_kmip import key_manager
@@ -47,6 +48,10 @@ def _modern(key):
     """A key of 2013's nova.keymgr.key, a list of numbers, as castellan's."""
     if not hasattr(key, 'get_algorithm'):
         return key
-    value = bytes(key.get_encoded())
+    try:
+        value = bytes(list(key.get_encoded()))
+    except (TypeError, ValueError):
+        raise exception.KeyManagerError(
+            reason='a key is a list of numbers from 0 to 255') from None
     return symmetric_key.SymmetricKey(
         key.get_algorithm(), len(value) * 8, value)

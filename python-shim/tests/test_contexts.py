@@ -229,6 +229,32 @@ def test_context_that_fails(fake, mode, fields):
     assert not caught.value.__cause__ and not fake.log()
 
 
+class Evasive(object):
+    def __init__(self, evades):
+        self.evades = evades
+
+    def __getattribute__(self, name):
+        if name == object.__getattribute__(self, 'evades'):
+            raise ValueError('s3cret')
+        return object.__getattribute__(self, name)
+
+    def to_dict(self):
+        return {}
+
+
+class EvasiveToken(Evasive, token.Token):
+    pass
+
+
+@pytest.mark.parametrize('thing', [
+    Evasive('to_dict'), Evasive('get_auth_plugin'), Evasive('service_token'),
+    EvasiveToken('token')], ids=lambda thing: thing.evades)
+def test_context_that_evades(conf, thing):
+    with pytest.raises(exception.KeyManagerError) as caught:
+        contexts.to_dict(thing, conf)
+    assert str(caught.value).endswith('cannot be read: ValueError')
+
+
 def test_nothing_is_logged(fake, mode, caplog):
     caplog.set_level(logging.DEBUG)
     fake.plays('''

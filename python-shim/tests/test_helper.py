@@ -175,8 +175,37 @@ def test_request_that_json_does_not_have(fake, mode):
 @pytest.mark.parametrize('name', ['\ud800', 'volume \udcff'])
 def test_name_that_is_no_text(fake, mode, name):
     fake.plays('log(sys.stdin.read())')
-    fails(lambda: fake.manager(mode).create_key(None, 'AES', 8, name=name))
+    with pytest.raises(exception.KeyManagerError) as caught:
+        fake.manager(mode).create_key(None, 'AES', 8, name=name)
     assert fake.log() in ([], [''])
+    error = caught.value
+    while error is not None:  # Python's own holds all of the request
+        assert not hasattr(error, 'object')
+        error = error.__context__
+
+
+class Shy(object):
+    def __str__(self):
+        raise LookupError('secret')
+
+
+@pytest.mark.parametrize('name', [b'\xff', Shy()], ids=['bytes', 'shy'])
+def test_name_that_cannot_be_read(fake, mode, name):
+    fake.plays('log(sys.stdin.read())')
+    text = fails(
+        lambda: fake.manager(mode).create_key(None, 'AES', 8, name=name),
+        'create_key cannot be written: %s is no text' % type(name).__name__)
+    assert 'secret' not in text
+
+
+def test_name_of_bytes(fake, mode):
+    fake.plays('''
+        request = read()
+        log(request['args']['name'])
+        answer(request, {'key_id': 'an id'})
+        ''')
+    fake.manager(mode).create_key(None, 'AES', 8, name=b'vol')
+    assert fake.log() == ['vol']
 
 
 def test_name_is_sent_as_it_is(fake, mode):
@@ -740,6 +769,34 @@ def test_fork_while_a_helper_is_started(fake, mode, monkeypatch):
         os.waitpid(pid, 0)
 
 
+def test_fork_while_a_helper_is_loaded(fake, mode, monkeypatch):
+    popen = subprocess.Popen
+    loading = threading.Event()
+
+    def slow_popen(*args, **kwargs):
+        loading.set()
+        time.sleep(0.2)
+        return popen(*args, **kwargs)
+
+    fake.plays('read(); sys.exit(7)')
+    manager = fake.manager(mode)
+    call = threading.Thread(target=fails, args=(
+        lambda: manager.create_key(None, 'AES', 256), 'status 7'))
+    monkeypatch.setattr(helper.subprocess, 'Popen', slow_popen)
+    call.start()
+    assert loading.wait(30)
+    pid = os.fork()
+    if not pid:
+        time.sleep(20)
+        os._exit(0)
+    call.join(10)
+    late = call.is_alive()
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    call.join(30)
+    assert not late
+
+
 @pytest.mark.parametrize('where', [(helper, '_give_way'),
                                    (helper.subprocess, 'Popen')],
                          ids=['before', 'within'])
@@ -845,3 +902,34 @@ def test_helper_that_does_not_notice_the_end_of_the_service(fake):
     subprocess.run([sys.executable, '-c', SERVICE, fake.path + '/nova.conf'],
                    check=True, timeout=60)
     assert not os.path.exists('/proc/%d' % fake.log()[0])
+
+
+BUSY_SERVICE = '''
+import sys, threading, time
+from oslo_config import cfg
+from castellan_kmip import key_manager
+conf = cfg.ConfigOpts()
+conf(['--config-file', sys.argv[1]], project='nova')
+manager = key_manager.KMIPKeyManager(conf)
+for _ in range(20):
+    threading.Thread(target=manager.delete, args=(None, 'an id'),
+                     daemon=True).start()
+while len(open(sys.argv[2]).readlines()) < 20:
+    time.sleep(0.05)
+'''
+
+
+def test_end_of_a_service_with_many_calls(fake):
+    """One helper that does not end takes as long as twenty of them."""
+    fake.plays('log(os.getpid())\ntime.sleep(60)')
+    fake.manager('exec')
+    service = subprocess.Popen(
+        [sys.executable, '-c', BUSY_SERVICE, fake.path + '/nova.conf',
+         fake.path + '/log'], stderr=subprocess.DEVNULL)
+    while not os.path.exists(fake.path + '/log') or len(fake.log()) < 20:
+        assert service.poll() is None
+        time.sleep(0.05)
+    began = time.monotonic()
+    assert service.wait(60) == 0
+    assert time.monotonic() - began < 10
+    assert not [pid for pid in fake.log() if os.path.exists('/proc/%d' % pid)]

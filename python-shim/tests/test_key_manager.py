@@ -194,6 +194,15 @@ def test_results_of_another_form(manager, script, wrong):
             call()
 
 
+@pytest.mark.parametrize('wrong', [{'value': None}, {'id': None}], ids=str)
+def test_object_without(manager, script, wrong):
+    incomplete = dict(dict(OBJECTS[0].to_dict(), id=ID), **wrong)
+    script.returns(object=incomplete, objects=[incomplete])
+    for call in (lambda: manager.get(None, ID), lambda: manager.list(None)):
+        with pytest.raises(exception.KeyManagerError, match='malformed'):
+            call()
+
+
 def test_malformed_object_is_not_shown(manager, script):
     script.returns(object=dict(OBJECTS[0].to_dict(), id=ID, value='s3cret'))
     with pytest.raises(exception.KeyManagerError) as caught:
@@ -251,8 +260,13 @@ def test_values_other_than_bytes(manager, script, value, hexadecimal):
     assert script.args()['object']['value'] == hexadecimal
 
 
+class Unreadable(passphrase.Passphrase):
+    def get_encoded(self):
+        raise LookupError('secret')
+
+
 @pytest.mark.parametrize('thing', [
-    None, b'bytes', object(), passphrase.Passphrase(None),
+    None, b'bytes', Unreadable(b'x'), object(), passphrase.Passphrase(None),
     passphrase.Passphrase(5), passphrase.Passphrase('secret\ud800'),
     passphrase.Passphrase(memoryview(b'secret')[::2])],
     ids=str)
@@ -265,7 +279,8 @@ def test_no_objects(manager, script, thing):
 
 
 @pytest.mark.parametrize('kind', [
-    'symmetric', symmetric_key.SymmetricKey('AES', 8, b'k'), object, []])
+    'symmetric', symmetric_key.SymmetricKey('AES', 8, b'k'), object, [], (),
+    (passphrase.Passphrase, object)])
 def test_list_of_no_type(manager, script, kind):
     with pytest.raises(exception.KeyManagerError, match='object type'):
         manager.list(None, object_type=kind)
@@ -364,6 +379,10 @@ def test_legacy(script):
     assert script.args()['object'] == {
         'type': 'symmetric', 'name': None, 'created': None, 'value': '00ff',
         'algorithm': 'AES', 'bit_length': 16}
+    for value in 32, [256], ['a'], None, 'abcd', [2.5]:
+        old.get_encoded.return_value = value
+        with pytest.raises(exception.KeyManagerError, match='from 0 to 255'):
+            keys.store_key(None, old)
     assert keys.store_key(None, OBJECTS[0], '2030-01-01') == ID
     assert script.args()['expiration'] == '2030-01-01'
     script.returns(object=dict(OBJECTS[0].to_dict(), id=ID))
