@@ -102,13 +102,32 @@ func (c *Client) refusedChange(b *Batch, response *ResponseMessage, after bool) 
 		item := &response.Items[i]
 		switch {
 		case b.items[i].operation.SafeToRepeat():
-		case item.Reason == PermissionDenied, item.Reason == OperationNotSupported, item.Reason == ItemNotFound && after:
+		case item.Reason.isOfReadOnlyNode(), item.Reason == ItemNotFound && after:
 			refused = item.err()
 		default:
 			return nil
 		}
 	}
 	return refused
+}
+
+// isOfReadOnlyNode reports whether a server that takes no changes may refuse one for that reason.
+func (r ResultReason) isOfReadOnlyNode() bool {
+	return r == PermissionDenied || r == OperationNotSupported
+}
+
+// Unserved reports whether a change had to stay with one host, see [Client.Pin], and ended with an error there that another host
+// need not give: this one takes no changes, or cannot be talked to.
+func (c *Client) Unserved(err error) bool {
+	if !c.pinned || len(c.config.Hosts) < 2 {
+		return false
+	}
+	var refused *ResultError
+	var lost *TransportError
+	if errors.As(err, &refused) {
+		return !c.writes && refused.Reason.isOfReadOnlyNode()
+	}
+	return errors.As(err, &lost)
 }
 
 // report tells of the hosts passed over that somebody has to mend.

@@ -122,7 +122,7 @@ func (o *Object) Bytes() (secret.Bytes, error) {
 		return nil, errors.New("kmip: the server returned the key wrapped")
 	case k.IsCompressed():
 		return nil, fmt.Errorf("kmip: key compression type 0x%X", uint32(k.Compression))
-	case o.Value.Type == ttlv.TypeByteString:
+	case o.Value.Type == ttlv.TypeByteString && (o.Type != SymmetricKeyObject || k.Format <= Opaque):
 		return o.Value.Data, nil
 	case k.Format == TransparentSymmetricKey:
 		var key []byte

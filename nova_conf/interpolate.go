@@ -216,9 +216,9 @@ func (f *Files) isSection(group string) bool {
 	return group == "kmip"
 }
 
-// isGroup says whether a reference can mean a group: Nova's are registered in lower case, and DEFAULT is none.
+// isGroup says whether a reference can mean a group: Nova's are registered in lower case, and DEFAULT is none, however written.
 func isGroup(group string) bool {
-	return isName(group) && group == normalize(group) && group != "DEFAULT"
+	return isName(group) && group == normalize(group) && !strings.EqualFold(group, "DEFAULT")
 }
 
 // isName says whether a reference's name can be registered: oslo.config's options are attributes, in ASCII.

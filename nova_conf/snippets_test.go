@@ -175,7 +175,7 @@ func (g grammar) piece() string {
 
 func (g grammar) reference() string {
 	if g.IntN(8) == 0 {
-		return g.pick("", "nosuch", "kmip", "other", "KMIP.port", "DEFAULT.foo", "Port", "1", "\u017f", "kmip.nosuch", "port.", "other.", ".x", "kmip.port.x", "nosuch.x")
+		return g.pick("", "nosuch", "kmip", "other", "KMIP.port", "DEFAULT.foo", "default.foo", "default.my_ip", "Port", "1", "\u017f", "kmip.nosuch", "port.", "other.", ".x", "kmip.port.x", "nosuch.x")
 	}
 	return g.pick("port", "host", "username", "mode", "my_ip", "foo", "bar", "helper", "timeout", "state_path", "kmip.port", "kmip.helper", "other.alpha", "other.beta", "kmip_service_user.username")
 }

@@ -124,7 +124,7 @@ func (c *Context) decodeRest(d *decoder, name []byte) {
 	case "service_token":
 		d.secret(&c.ServiceToken)
 	case "castellan":
-		if c.Castellan = d.raw(); hasHalfPair(c.Castellan) {
+		if c.Castellan = d.raw(); len(c.Castellan) > 0 && c.Castellan[0] != '{' || hasHalfPair(c.Castellan) {
 			d.mismatch("an object of whole characters")
 		}
 	case "request_id":

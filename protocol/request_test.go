@@ -125,6 +125,15 @@ func TestContext(t *testing.T) {
 	}
 }
 
+// TestCastellanOfAnotherType: whether it matters who asks is not known here.
+func TestCastellanOfAnotherType(t *testing.T) {
+	for _, text := range []string{"5", `"keystone_token"`, "[]", "true"} {
+		out, status, _ := serve(fmt.Sprintf(`{"version":1,"op":"check","context":{"castellan":%s}}`, text))
+		require.Equal(t, protocol.Failed, status)
+		require.Contains(t, out, "context.castellan: ")
+	}
+}
+
 func TestContextSecrets(t *testing.T) {
 	_, _, s := serve(`{"version":1,"op":"check","context":{"auth_token":"gAAAA-to\u006ben","service_token":"",
 		"castellan":{"type":"keystone_password","password":"5ec4e7"}}}`)

@@ -70,7 +70,7 @@ func (m *Manager) AddConsumer(ctx context.Context, who *protocol.Context, args *
 }
 
 func (m *Manager) addConsumer(ctx context.Context, who *protocol.Context, args *protocol.ChangeConsumer) (*protocol.Done, error) {
-	done := func(f *found) bool { return f.recorded(args.Consumer) != nil }
+	done := func(f *found, tried bool) bool { return f.recorded(args.Consumer) != nil }
 	return &protocol.Done{}, m.changeConsumer(ctx, who, args.KeyID, done, func(ctx context.Context, f *found) error {
 		_, err := kmip.Do(ctx, m.client, &kmip.AddAttribute{UniqueIdentifier: f.id, Attribute: consumerAttribute(args.Consumer)})
 		return err
@@ -83,10 +83,8 @@ func (m *Manager) RemoveConsumer(ctx context.Context, who *protocol.Context, arg
 }
 
 func (m *Manager) removeConsumer(ctx context.Context, who *protocol.Context, args *protocol.ChangeConsumer) (*protocol.Done, error) {
-	tried := false
-	done := func(f *found) bool { return tried && f.recorded(args.Consumer) == nil }
+	done := func(f *found, tried bool) bool { return tried && f.recorded(args.Consumer) == nil }
 	return &protocol.Done{}, m.changeConsumer(ctx, who, args.KeyID, done, func(ctx context.Context, f *found) error {
-		tried = true
 		a := f.recorded(args.Consumer)
 		if a == nil {
 			return &protocol.Error{Kind: protocol.NotFound, Reason: kmip.ItemNotFound.String(), Message: "the key has no such consumer"}
@@ -100,23 +98,36 @@ func (m *Manager) removeConsumer(ctx context.Context, who *protocol.Context, arg
 }
 
 // changeConsumer reads the object and alters what is to be altered, unless that is done.
-func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, keyID string, done func(*found) bool, alter func(context.Context, *found) error) error {
+func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, keyID string, done func(f *found, tried bool) bool, alter func(context.Context, *found) error) error {
+	err := m.anywhere(ctx, func(ctx context.Context) error { return m.changeConsumerHere(ctx, who, keyID, done, alter) })
+	if !outcomeUnknown(err) && (errors.Is(err, kmip.OperationNotSupported) || errors.Is(err, kmip.InvalidMessage)) { // of which PyKMIP's is the latter
+		return &protocol.Error{Kind: protocol.Unsupported, Reason: asError(err).Reason, Message: "the server cannot add or delete attributes, in which the consumers are kept"}
+	}
+	return noting(err, "the consumers of the key "+keyID+" may have been changed")
+}
+
+// changeConsumerHere is changeConsumer at the host that has the object.
+func (m *Manager) changeConsumerHere(ctx context.Context, who *protocol.Context, keyID string, done func(f *found, tried bool) bool, alter func(context.Context, *found) error) error {
 	f, err := m.find(ctx, who, keyID, false)
 	if err != nil {
 		return err
 	}
-	if done(f) {
+	if done(f, false) {
 		return nil
 	}
 	m.client.Pin(true)
-	try := func() error { return alter(ctx, f) }
+	tried := false
+	try := func() error {
+		tried = true
+		return alter(ctx, f)
+	}
 	look := func() (bool, error) {
 		shown, err := m.find(ctx, who, keyID, false)
 		if err != nil {
 			return false, err
 		}
 		f = shown
-		return done(f), nil
+		return done(f, tried), nil
 	}
 	err = m.once(ctx, change{try: try, look: look})
 	if isRefusal(err) { // as of what another caller has done in between
@@ -124,8 +135,5 @@ func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, key
 			return nil
 		}
 	}
-	if !outcomeUnknown(err) && (errors.Is(err, kmip.OperationNotSupported) || errors.Is(err, kmip.InvalidMessage)) { // of which PyKMIP's is the latter
-		return &protocol.Error{Kind: protocol.Unsupported, Reason: asError(err).Reason, Message: "the server cannot add or delete attributes, in which the consumers are kept"}
-	}
-	return noting(err, "the consumers of the key "+keyID+" may have been changed")
+	return err
 }

@@ -79,6 +79,26 @@ func (m *Manager) findElsewhere(ctx context.Context, keyID string, value bool, e
 	return f, err
 }
 
+// anywhere makes a change to an object at the host that has it or, where that takes no changes or went away in between, at
+// another one, which is to find the object anew: identifiers are each host's own. It must do no harm to make the change twice.
+// Where no other host can make it, the error is the first one's.
+func (m *Manager) anywhere(ctx context.Context, change func(context.Context) error) error {
+	err := change(ctx)
+	if !m.client.Unserved(err) || ctx.Err() != nil {
+		return err
+	}
+	m.client.Pin(false)
+	m.client.Elsewhere(ctx, func(ctx context.Context) bool {
+		again := change(ctx)
+		if isNotFound(again) || m.client.Unserved(again) && !outcomeUnknown(again) {
+			return false
+		}
+		err = keepDoubt(again, err, "")
+		return true
+	})
+	return err
+}
+
 // resolve reads the object with that key id as one host has it. Where the client has gone on to another in between, that one
 // is asked from the beginning.
 func (m *Manager) resolve(ctx context.Context, keyID string, value bool) (*found, error) {

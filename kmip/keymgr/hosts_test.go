@@ -659,3 +659,99 @@ func lasting(timeout time.Duration) keymgr.Config {
 	c.Timeout = timeout
 	return c
 }
+
+// readOnly is a host that shows what another has, and takes no changes.
+func readOnly(of *finding, reason kmip.ResultReason) liar {
+	refuse := each(func(kmip.Payload) kmip.ResponseItem { return fails(reason) })
+	return func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		if m.Items[0].Operation.SafeToRepeat() {
+			return of.serve(m)
+		}
+		return refuse(m)
+	}
+}
+
+// TestChangedBehindAReadOnlyHost has the preferred host find objects, and take no changes of them.
+func TestChangedBehindAReadOnlyHost(t *testing.T) {
+	for _, reason := range []kmip.ResultReason{kmip.PermissionDenied, kmip.OperationNotSupported} {
+		pki, err := mock.NewPKI()
+		require.NoError(t, err)
+		node := &finding{shelf: newShelf()}
+		hosts := []string{listen(t, pki, readOnly(node, reason).converse), listen(t, pki, liar(node.serve).converse)}
+		begin := func() *keymgr.Manager { return lieAt(t, pki, lasting(10*time.Second), hosts...) }
+		made, err := begin().CreateKey(t.Context(), alice, createAES(""))
+		require.NoError(t, err)
+
+		consumer := protocol.Consumer{Service: "s", ResourceType: "t", ResourceID: "i"}
+		_, err = begin().AddConsumer(t.Context(), alice, &protocol.ChangeConsumer{KeyID: made.KeyID, Consumer: consumer})
+		require.NoError(t, err)
+		found, err := begin().GetKey(t.Context(), alice, &protocol.GetKey{KeyID: made.KeyID})
+		require.NoError(t, err)
+		require.Equal(t, []protocol.Consumer{consumer}, found.Consumers)
+
+		_, err = begin().DeleteKey(t.Context(), bob, &protocol.DeleteKey{KeyID: made.KeyID, Force: true})
+		require.Equal(t, protocol.NotFound, kind(err))
+		_, err = begin().DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: made.KeyID})
+		require.ErrorContains(t, err, "1 consumers")
+		require.Len(t, node.objects, 1)
+		_, err = begin().DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: made.KeyID, Force: true})
+		require.NoError(t, err)
+		require.Empty(t, node.objects)
+	}
+}
+
+// TestReadOnlyHostsAlone has no host take changes: the refusal is the first one's.
+func TestReadOnlyHostsAlone(t *testing.T) {
+	pki, err := mock.NewPKI()
+	require.NoError(t, err)
+	node := &finding{shelf: newShelf()}
+	made, err := lieAt(t, pki, lasting(10*time.Second), listen(t, pki, liar(node.serve).converse)).CreateKey(t.Context(), alice, createAES(""))
+	require.NoError(t, err)
+	first := listen(t, pki, readOnly(node, kmip.PermissionDenied).converse)
+	m := lieAt(t, pki, lasting(10*time.Second), first, listen(t, pki, readOnly(node, kmip.OperationNotSupported).converse))
+	_, err = m.DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: made.KeyID})
+	e := problem(t, err)
+	require.Equal(t, protocol.Forbidden, e.Kind)
+	require.Equal(t, first, e.Server)
+	require.False(t, e.MaybeExecuted)
+	require.Len(t, node.objects, 1)
+}
+
+// TestChangedWhereTheFinderIsGone has a host find an object and go away, and another have the same objects.
+func TestChangedWhereTheFinderIsGone(t *testing.T) {
+	pki, err := mock.NewPKI()
+	require.NoError(t, err)
+	node := &finding{shelf: newShelf()}
+	stays := listen(t, pki, liar(node.serve).converse)
+	begin := func() *keymgr.Manager {
+		return lieAt(t, pki, lasting(10*time.Second), leaves(t, pki, node.serve, 1), stays)
+	}
+	made, err := lieAt(t, pki, lasting(10*time.Second), stays).CreateKey(t.Context(), alice, createAES(""))
+	require.NoError(t, err)
+	_, err = begin().AddConsumer(t.Context(), alice, &protocol.ChangeConsumer{KeyID: made.KeyID, Consumer: protocol.Consumer{Service: "s", ResourceType: "t", ResourceID: "i"}})
+	require.NoError(t, err)
+	require.Len(t, node.objects[made.KeyID].Applications(), 4)
+	_, err = begin().DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: made.KeyID, Force: true})
+	require.NoError(t, err)
+	require.Empty(t, node.objects)
+}
+
+// TestOtherHostIsInDoubt has the host that takes a change, in place of one that takes none, not answer it.
+func TestOtherHostIsInDoubt(t *testing.T) {
+	pki, err := mock.NewPKI()
+	require.NoError(t, err)
+	node := &finding{shelf: newShelf()}
+	made, err := lieAt(t, pki, lasting(10*time.Second), listen(t, pki, liar(node.serve).converse)).CreateKey(t.Context(), alice, createAES(""))
+	require.NoError(t, err)
+	second := listen(t, pki, liar(func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		if m.Items[0].Operation.SafeToRepeat() {
+			return node.serve(m)
+		}
+		return nil // which is no answer
+	}).converse)
+	m := lieAt(t, pki, lasting(time.Second), listen(t, pki, readOnly(node, kmip.PermissionDenied).converse), second)
+	_, err = m.DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: made.KeyID})
+	e := problem(t, err)
+	require.True(t, e.MaybeExecuted, "%v", err)
+	require.Equal(t, second, e.Server)
+}

@@ -160,6 +160,8 @@ func (m *Manager) copyKey(ctx context.Context, who *protocol.Context, args *prot
 // DeleteKey destroys an object, whatever its state.
 func (m *Manager) DeleteKey(ctx context.Context, who *protocol.Context, args *protocol.DeleteKey) (*protocol.Done, error) {
 	return do(ctx, m, who, args, func(ctx context.Context, who *protocol.Context, args *protocol.DeleteKey) (*protocol.Done, error) {
-		return &protocol.Done{}, m.delete(ctx, who, args.KeyID, args.Force)
+		return &protocol.Done{}, m.anywhere(ctx, func(ctx context.Context) error {
+			return m.delete(ctx, who, args.KeyID, args.Force)
+		})
 	})
 }

@@ -212,6 +212,25 @@ func TestShortKey(t *testing.T) {
 	}
 }
 
+// TestSymmetricKeyOfAnotherForm has a server give a symmetric key in a form that is not that of such keys, and whose bytes are
+// therefore not the key's.
+func TestSymmetricKeyOfAnotherForm(t *testing.T) {
+	for _, format := range []kmip.KeyFormatType{kmip.PKCS1, kmip.PKCS8, kmip.TransparentSymmetricKey, 0x80000001} {
+		m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			items := shows(m, asked, asked, "project-a")
+			for i := range items {
+				if got, ok := items[i].Payload.(*kmip.GetResponse); ok {
+					got.Object.KeyBlock.Format = format
+					got.Object.Value.Data[0] = 0x30 // else it could not be a form of DER
+				}
+			}
+			return items
+		})
+		_, err := m.GetKey(t.Context(), alice, &protocol.GetKey{KeyID: asked})
+		require.Equal(t, protocol.Unsupported, kind(err), "%v", err)
+	}
+}
+
 // cutDER makes an object a key in a form of DER, of which the most is missing.
 func cutDER(f kmip.KeyFormatType) func(*kmip.Object) {
 	return func(o *kmip.Object) {
