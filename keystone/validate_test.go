@@ -203,6 +203,7 @@ func TestServiceTokens(t *testing.T) {
 	known := map[string]string{
 		"fresh":                 tokenJSON("alice", future, scoped),
 		"expired?allow_expired": tokenJSON("alice", past, scoped),
+		"lately?allow_expired":  tokenJSON("alice", future, scoped),
 		"ruled":                 tokenJSON("alice", future, restricted),
 		"nova":                  tokenJSON("nova", future, `"roles":[{"name":"service"}]`),
 		"old-nova":              tokenJSON("nova", past, `"roles":[{"name":"service"}]`),
@@ -224,6 +225,7 @@ func TestServiceTokens(t *testing.T) {
 		"expired with somebody":                   {"expired", "bob", false, true},
 		"expired with itself":                     {"expired", "expired", false, true},
 		"expired with an expired service":         {"expired", "old-nova", false, true},
+		"expired by Keystone's clock alone":       {"lately", "", false, true},
 		"garbage with a service":                  {"garbage", "nova", false, true},
 		"access rules with a service":             {"ruled", "nova", false, false},
 		"access rules with somebody":              {"ruled", "bob", false, true},

@@ -832,3 +832,55 @@ func TestProbeTakesNoLonger(t *testing.T) {
 	_, err = p.Connect(soon(t))
 	require.EqualError(t, err, "no answer within connect_timeout (1e-09 s)")
 }
+
+// TestCertificateRefusedLater has a server refuse the certificate when it has answered before: what was sent may have been
+// carried out.
+func TestCertificateRefusedLater(t *testing.T) {
+	c := client(t, nil, serve(t, nil, ok))
+	_, err := Do(soon(t), c, get)
+	require.NoError(t, err)
+	var lost *TransportError
+	require.ErrorAs(t, c.lost(soon(t), &net.OpError{Op: "remote error", Err: tls.AlertError(49)}), &lost)
+	require.True(t, lost.Sent)
+}
+
+// TestRefusedInTheVersionFound has a server without Discover Versions refuse the request in the version that it speaks.
+func TestRefusedInTheVersionFound(t *testing.T) {
+	s := serve(t, nil, func(conn *tls.Conn, request *RequestMessage) bool {
+		if request.Header.Version != V1_2 || request.Items[0].Operation == OpDiscoverVersions {
+			return send(conn, encoded(refused(V1_2, InvalidMessage)))
+		}
+		return send(conn, encoded(refused(V1_2, AuthenticationNotSuccessful)))
+	})
+	_, err := Do(soon(t), client(t, nil, s), get)
+	require.ErrorIs(t, err, AuthenticationNotSuccessful)
+}
+
+// TestVersionsForTwoCredentials has a server speak none of the versions that have room for one credential alone.
+func TestVersionsForTwoCredentials(t *testing.T) {
+	refusal := otherwise(func(m *ResponseMessage) {
+		m.Items[0].Status, m.Items[0].Reason, m.Items[0].Payload = StatusFailed, OperationNotSupported, nil
+	})
+	c := client(t, func(c *Config) {
+		c.Credentials = []Credential{PasswordCredential("nova", []byte("secret"))}
+	}, serve(t, nil, speaks(InvalidMessage, refusal, V2_1)))
+	caller := OpenStackCredential(&RequestContext{AuthToken: []byte("token")})
+	c.As(&caller)
+	_, err := Do(soon(t), c, get)
+	require.NoError(t, err)
+	require.Equal(t, V2_1, c.Version())
+}
+
+// TestBoundIsLifted: a bound that fired while an answer came does not end what follows.
+func TestBoundIsLifted(t *testing.T) {
+	near, far := net.Pipe()
+	defer near.Close()
+	defer far.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	stop := bound(ctx, near)
+	cancel()
+	stop()
+	go far.Write([]byte{1})
+	_, err := near.Read(make([]byte, 1))
+	require.NoError(t, err)
+}

@@ -523,3 +523,14 @@ func TestLastWords(t *testing.T) {
 	require.ErrorAs(t, c.lost(soon(t), err), &lost)
 	require.True(t, lost.Sent)
 }
+
+// TestStaysWithTheRefuser has the only host that is there be read-only. The next request begins with it.
+func TestStaysWithTheRefuser(t *testing.T) {
+	s := serve(t, nil, otherwise(func(m *ResponseMessage) {
+		m.Items[0].Status, m.Items[0].Reason, m.Items[0].Payload = StatusFailed, PermissionDenied, nil
+	}))
+	c := client(t, func(c *Config) { c.Hosts = []string{"127.0.0.1:1", c.Hosts[0]} }, s)
+	_, err := Do(soon(t), c, &Create{ObjectType: SymmetricKeyObject})
+	require.ErrorIs(t, err, PermissionDenied)
+	require.Equal(t, s.address, c.config.Hosts[c.hosts.current])
+}

@@ -755,3 +755,43 @@ func TestOtherHostIsInDoubt(t *testing.T) {
 	require.True(t, e.MaybeExecuted, "%v", err)
 	require.Equal(t, second, e.Server)
 }
+
+// TestSwallowed has a host swallow an Activate and a Destroy until its part of the time is over. Neither does harm when it is
+// asked for again.
+func TestSwallowed(t *testing.T) {
+	t.Parallel()
+	var activates, destroys atomic.Int32
+	s, other := newShelf(), newShelf()
+	swallows := func(seen *atomic.Int32) bool {
+		if seen.Add(1) > 1 {
+			return false
+		}
+		time.Sleep(1500 * time.Millisecond)
+		return true
+	}
+	first := func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		switch m.Items[0].Payload.(type) {
+		case *kmip.Activate:
+			if swallows(&activates) {
+				return nil
+			}
+		case *kmip.Destroy:
+			if swallows(&destroys) {
+				return nil
+			}
+		}
+		items := s.serve(m)
+		if _, ok := m.Items[len(m.Items)-1].Payload.(*kmip.Activate); ok && len(m.Items) > 1 {
+			items[len(items)-1] = fails(kmip.GeneralFailure)
+		}
+		return items
+	}
+	m := lieApart(t, keymgr.Config{Activate: true, Timeout: 2 * time.Second}, first, other.serve)
+	made, err := m.CreateKey(t.Context(), service, createAES(""))
+	require.NoError(t, err)
+	require.EqualValues(t, 2, activates.Load())
+	_, err = m.DeleteKey(t.Context(), service, &protocol.DeleteKey{KeyID: made.KeyID})
+	require.NoError(t, err)
+	require.EqualValues(t, 2, destroys.Load())
+	require.Empty(t, s.objects)
+}

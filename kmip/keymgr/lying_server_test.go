@@ -459,3 +459,75 @@ func TestGoneInDoubt(t *testing.T) {
 	inDoubt(t, err, kmip.ItemNotFound, "the key "+asked+" may have been destroyed")
 	require.True(t, err.(*protocol.Error).Retryable)
 }
+
+// TestLookAtAServerThatIgnoresTheName has a server lose a Create and then find other objects, more than are looked at. That
+// the new one is not among them does not mean that it is not there.
+func TestLookAtAServerThatIgnoresTheName(t *testing.T) {
+	creates := 0
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		switch p := m.Items[0].Payload.(type) {
+		case *kmip.Create:
+			creates++
+			return nil
+		case *kmip.Locate:
+			ids := make([]string, 17)
+			for i := range ids {
+				ids[i] = protocol.NewUUID()
+			}
+			return []kmip.ResponseItem{{Payload: &kmip.LocateResponse{UniqueIdentifiers: ids}}}
+		case *kmip.GetAttributes:
+			return shows(m, p.UniqueIdentifier, another, "project-a")
+		}
+		return refuses(m, kmip.ItemNotFound)
+	})
+	_, err := m.CreateKey(t.Context(), alice, createAES(""))
+	require.True(t, problem(t, err).MaybeExecuted, "%v", err)
+	require.Equal(t, 1, creates)
+}
+
+// TestTwinsOnAServerThatKeepsThem has a key with a twin, on a server that shows what is destroyed.
+func TestTwinsOnAServerThatKeepsThem(t *testing.T) {
+	states := map[string]kmip.State{"1": kmip.PreActive, "2": kmip.PreActive}
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		switch p := m.Items[0].Payload.(type) {
+		case *kmip.Locate:
+			return []kmip.ResponseItem{{Payload: &kmip.LocateResponse{UniqueIdentifiers: []string{"1", "2"}}}}
+		case *kmip.GetAttributes:
+			state, there := states[p.UniqueIdentifier]
+			if !there {
+				break
+			}
+			items := shows(m, p.UniqueIdentifier, asked, "project-a")
+			shown := items[0].Payload.(*kmip.GetAttributesResponse)
+			shown.Attributes = append(shown.Attributes, kmip.EnumAttribute(ttlv.TagState, state))
+			return items
+		case *kmip.Destroy:
+			states[p.UniqueIdentifier] = kmip.Destroyed
+			return []kmip.ResponseItem{{Payload: &kmip.DestroyResponse{UniqueIdentifier: p.UniqueIdentifier}}, fails(kmip.ItemNotFound), fails(kmip.ItemNotFound)}
+		}
+		return refuses(m, kmip.ItemNotFound)
+	})
+	_, err := m.DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: asked})
+	require.NoError(t, err)
+	require.Equal(t, map[string]kmip.State{"1": kmip.Destroyed, "2": kmip.Destroyed}, states)
+}
+
+// TestGoneAtTheSecondDestroy has a Destroy not be answered, and show its effect late.
+func TestGoneAtTheSecondDestroy(t *testing.T) {
+	destroys := 0
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		switch m.Items[0].Payload.(type) {
+		case *kmip.Destroy:
+			if destroys++; destroys == 1 {
+				return nil
+			}
+			return []kmip.ResponseItem{fails(kmip.ItemNotFound), fails(kmip.ItemNotFound), fails(kmip.ItemNotFound)}
+		case *kmip.GetAttributes:
+			return shows(m, asked, asked, "project-a")
+		}
+		return refuses(m, kmip.ItemNotFound)
+	})
+	_, err := m.DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: asked})
+	require.NoError(t, err)
+	require.Equal(t, 2, destroys)
+}

@@ -588,3 +588,35 @@ func TestLateTwin(t *testing.T) {
 		require.Equal(t, protocol.NotFound, kind(err))
 	}
 }
+
+// TestMadeBetweenTwoLooks has a lost Create come through between the first look and the next attempt.
+func TestMadeBetweenTwoLooks(t *testing.T) {
+	var creates, looks atomic.Int32
+	var name atomic.Value
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		switch p := m.Items[0].Payload.(type) {
+		case *kmip.Create:
+			name.Store(p.Attributes.Names()[0])
+			creates.Add(1)
+			return nil
+		case *kmip.Locate:
+			if looks.Add(1) == 1 {
+				return []kmip.ResponseItem{{Payload: &kmip.LocateResponse{}}}
+			}
+			return []kmip.ResponseItem{{Payload: &kmip.LocateResponse{UniqueIdentifiers: []string{asked}}}}
+		}
+		return shows(m, asked, name.Load().(string), "project-a")
+	})
+	_, err := m.CreateKey(t.Context(), alice, createAES(""))
+	require.NoError(t, err)
+	require.EqualValues(t, 1, creates.Load())
+}
+
+// TestNotMadeHereInDoubt has the answer to a Create be lost, and the key that is made here in its place be refused.
+func TestNotMadeHereInDoubt(t *testing.T) {
+	b := start(t, setting{keymgr: isolating()})
+	b.server.Inject(mock.Fault{Operation: kmip.OpCreate, Action: mock.DropResponse, Count: 1},
+		mock.Fault{Operation: kmip.OpRegister, Action: mock.Fail, Reason: kmip.PermissionDenied, Count: 1000})
+	_, err := b.CreateKey(t.Context(), alice, &protocol.CreateKey{Algorithm: "AES", Length: 512})
+	inDoubt(t, err, kmip.PermissionDenied, "the object may exist under the Name ")
+}

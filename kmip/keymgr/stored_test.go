@@ -450,3 +450,24 @@ func TestPairWithoutAnswer(t *testing.T) {
 		require.Equal(t, f.ids[2*test.pairs-2:], []string{pair.PrivateKeyID, pair.PublicKeyID}, name)
 	}
 }
+
+// TestNotActiveAndGone has a server refuse to activate a new object, which then is not there to be destroyed.
+func TestNotActiveAndGone(t *testing.T) {
+	s := newShelf()
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		items := s.serve(m)
+		for i := range m.Items {
+			switch m.Items[i].Payload.(type) {
+			case *kmip.Activate:
+				items[i] = fails(kmip.PermissionDenied)
+			case *kmip.Destroy:
+				return []kmip.ResponseItem{fails(kmip.ItemNotFound), fails(kmip.ItemNotFound), fails(kmip.ItemNotFound)}
+			}
+		}
+		return items
+	}, keymgr.Config{Activate: true, Timeout: time.Minute})
+	_, err := m.CreateKey(t.Context(), alice, createAES(""))
+	require.Equal(t, protocol.Forbidden, kind(err), "%v", err)
+	require.False(t, problem(t, err).MaybeExecuted)
+	require.NotContains(t, err.Error(), "stays behind")
+}
