@@ -116,9 +116,9 @@ func (r ResultReason) isOfReadOnlyNode() bool {
 	return r == PermissionDenied || r == OperationNotSupported
 }
 
-// Unserved reports whether a change had to stay with one host, see [Client.Pin], and ended with an error there that another host
-// need not give: this one takes no changes, or cannot be talked to.
-func (c *Client) Unserved(err error) bool {
+// MayServeElsewhere reports whether another host may make a change that a client pinned to its host could not: this host takes no
+// changes, or cannot be talked to.
+func (c *Client) MayServeElsewhere(err error) bool {
 	if !c.pinned || len(c.config.Hosts) < 2 {
 		return false
 	}
@@ -158,36 +158,41 @@ func (c *Client) Elsewhere(ctx context.Context, ask func(context.Context) (known
 		return true
 	}
 	defer c.Pin(false)
+	var failed hostErrors
 	for left := len(c.config.Hosts) - 1; left > 0; left-- {
 		c.passOver()
-		known, reached := c.askAlone(ctx, left, ask)
+		known, err := c.askAlone(ctx, left, ask)
 		if known {
+			c.report(failed)
 			return false
 		}
-		missed = missed || !reached
+		if err != nil {
+			failed = append(failed, hostError{c.config.Hosts[c.hosts.current], err})
+		}
 	}
 	c.passOver()
 	c.switchTo(c.config.Hosts[c.hosts.current])
-	return missed
+	return len(failed) > 0
 }
 
-// askAlone asks the host in use and no other, within its part of the time: it is one of so many that are yet to be asked.
-func (c *Client) askAlone(ctx context.Context, left int, ask func(context.Context) bool) (known, reached bool) {
+// askAlone asks the host in use and no other, within its part of the time: it is one of so many that are yet to be asked. The
+// error is why it could not be reached.
+func (c *Client) askAlone(ctx context.Context, left int, ask func(context.Context) bool) (known bool, err error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
 		defer cancel()
 	}
 	c.hosts.connectBy = time.Time{}
-	err := c.connect(ctx)
+	err = c.connect(ctx)
 	if err != nil && !isTimeout(err) && c.Attempts().Next(ctx) { // it may be starting up
 		err = c.connect(ctx)
 	}
 	if err != nil {
-		return false, false
+		return false, err
 	}
 	c.Pin(true)
-	return ask(ctx), true
+	return ask(ctx), nil
 }
 
 // FailBack goes back to a better host than the one in use, if one has come back. It does not wait: every ten seconds it

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 
 	"kmip-keymgr/internal/secret"
 )
@@ -389,9 +390,11 @@ func redact(err error, who *Context, args any) error {
 	return &e
 }
 
-// quoted is a secret as %q writes it within quotes.
+// quoted is a secret as %q writes it within quotes: in one array, for the caller to clear, and without the copy that string(s)
+// would leave.
 func quoted(s secret.Bytes) secret.Bytes {
-	text := strconv.AppendQuote(nil, string(s))
+	const longest = 4 // bytes for one, as in \xff
+	text := strconv.AppendQuote(make([]byte, 0, longest*len(s)+2), unsafe.String(unsafe.SliceData(s), len(s)))
 	return text[1 : len(text)-1]
 }
 

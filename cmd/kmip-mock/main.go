@@ -123,7 +123,7 @@ func (o *options) config() (config mock.Config, err error) {
 }
 
 // openKeystone makes a client of the identity in a file's [keystone_authtoken]. Nothing is sent yet. Errors name the option
-// and its line.
+// and, where it is set, its line.
 func openKeystone(file string) (*keystone.Client, error) {
 	none := novaconf.Source{Path: os.DevNull, Dir: true} // or else the default directories would be read
 	files, err := novaconf.Load([]novaconf.Source{none, {Path: file}}, nil)

@@ -100,19 +100,19 @@ func (m *Manager) removeConsumer(ctx context.Context, who *protocol.Context, arg
 // changeConsumer reads the object and alters what is to be altered, unless that is done.
 func (m *Manager) changeConsumer(ctx context.Context, who *protocol.Context, keyID string, done func(f *found, tried bool) bool, alter func(context.Context, *found) error) error {
 	err := m.anywhere(ctx, func(ctx context.Context) error { return m.changeConsumerHere(ctx, who, keyID, done, alter) })
-	var u *unkept
-	if errors.As(err, &u) {
-		return &protocol.Error{Kind: protocol.Unsupported, Reason: asError(u.error).Reason, Message: "the server cannot add or delete attributes, in which the consumers are kept"}
+	var refused *keepsNoConsumers
+	if !outcomeUnknown(err) && errors.As(err, &refused) {
+		return &protocol.Error{Kind: protocol.Unsupported, Reason: asError(refused.error).Reason, Message: "the server cannot add or delete attributes, in which the consumers are kept"}
 	}
 	return noting(err, "the consumers of the key "+keyID+" may have been changed")
 }
 
-// unkept is how a server that cannot add or delete attributes refuses to.
-type unkept struct{ error }
+// keepsNoConsumers is the refusal of a server that can neither add nor delete attributes.
+type keepsNoConsumers struct{ error }
 
-func (u *unkept) Unwrap() error { return u.error }
+func (r *keepsNoConsumers) Unwrap() error { return r.error }
 
-// changeConsumerHere is changeConsumer at the host that has the object.
+// changeConsumerHere is changeConsumer at one host: that to which the client is pinned, or else the one that has the object.
 func (m *Manager) changeConsumerHere(ctx context.Context, who *protocol.Context, keyID string, done func(f *found, tried bool) bool, alter func(context.Context, *found) error) error {
 	f, err := m.find(ctx, who, keyID, false)
 	if err != nil {
@@ -142,7 +142,7 @@ func (m *Manager) changeConsumerHere(ctx context.Context, who *protocol.Context,
 		}
 	}
 	if !outcomeUnknown(err) && (errors.Is(err, kmip.OperationNotSupported) || errors.Is(err, kmip.InvalidMessage)) { // of which PyKMIP's is the latter
-		return &unkept{err}
+		return &keepsNoConsumers{err}
 	}
 	return err
 }

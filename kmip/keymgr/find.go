@@ -80,23 +80,36 @@ func (m *Manager) findElsewhere(ctx context.Context, keyID string, value bool, e
 }
 
 // anywhere makes a change to an object at the host that has it or, where that takes no changes or went away in between, at
-// another one, which is to find the object anew: identifiers are each host's own. It must do no harm to make the change twice.
-// Where no other host can make it, the error is the first one's.
+// another one, where the object is found anew: identifiers are each host's own. To make the change twice must do no harm. The
+// error is the first host's, unless another knows more of the object, or may have made the change.
 func (m *Manager) anywhere(ctx context.Context, change func(context.Context) error) error {
 	err := change(ctx)
-	if !m.client.Unserved(err) || ctx.Err() != nil {
+	if !m.client.MayServeElsewhere(err) || ctx.Err() != nil {
 		return err
 	}
 	m.client.Pin(false)
 	m.client.Elsewhere(ctx, func(ctx context.Context) bool {
 		again := change(ctx)
-		if isNotFound(again) || m.client.Unserved(again) && !outcomeUnknown(again) {
+		switch {
+		case again == nil:
+			err = nil
+		case !outcomeUnknown(again) && !saysMore(again):
 			return false
+		case outcomeUnknown(err):
+			err = &uncertain{err, []string{"another host: " + m.fail(again).Error()}}
+		default:
+			err = again
 		}
-		err = keepDoubt(again, err, "")
 		return true
 	})
 	return err
+}
+
+// saysMore reports whether an error is about the object as a host has it, such as that it has consumers.
+func saysMore(err error) bool {
+	var told *protocol.Error
+	var revoked *revokedError
+	return errors.As(err, &told) && told.Kind != protocol.NotFound || errors.As(err, &revoked)
 }
 
 // resolve reads the object with that key id as one host has it. Where the client has gone on to another in between, that one

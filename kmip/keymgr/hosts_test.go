@@ -795,3 +795,101 @@ func TestSwallowed(t *testing.T) {
 	require.EqualValues(t, 2, destroys.Load())
 	require.Empty(t, s.objects)
 }
+
+// vanishes is the address of a host that goes away at the first change that it is asked for, and has carried that out or not.
+func vanishes(t *testing.T, pki *mock.PKI, of *finding, carriedOut bool) string {
+	t.Helper()
+	var gone atomic.Bool
+	return listen(t, pki, func(conn net.Conn) {
+		liar(func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			if !gone.Load() && m.Items[0].Operation.SafeToRepeat() {
+				return of.serve(m)
+			}
+			if !gone.Swap(true) && carriedOut {
+				of.serve(m)
+			}
+			conn.Close()
+			return nil
+		}).converse(conn)
+	})
+}
+
+// TestDoubtAboutTheFirst has a host go away at a change, and another have more to say of the object. What became of the change is
+// as open as before.
+func TestDoubtAboutTheFirst(t *testing.T) {
+	consumer := protocol.Consumer{Service: "s", ResourceType: "t", ResourceID: "i"}
+	pki, err := mock.NewPKI()
+	require.NoError(t, err)
+	first, second := &finding{shelf: newShelf()}, &finding{shelf: newShelf()}
+	begin := func(hosts ...string) *keymgr.Manager { return lieAt(t, pki, lasting(10*time.Second), hosts...) }
+	made, err := begin(listen(t, pki, liar(first.serve).converse)).CreateKey(t.Context(), alice, createAES(""))
+	require.NoError(t, err)
+	second.ids, second.objects[made.KeyID] = first.ids, first.objects[made.KeyID]
+
+	gone := vanishes(t, pki, first, false)
+	_, err = begin(gone, listen(t, pki, readOnly(second, kmip.InvalidMessage).converse)).AddConsumer(t.Context(), alice,
+		&protocol.ChangeConsumer{KeyID: made.KeyID, Consumer: consumer})
+	e := problem(t, err)
+	require.True(t, e.MaybeExecuted, "%v", err)
+	require.Equal(t, gone, e.Server)
+
+	stays := listen(t, pki, liar(second.serve).converse)
+	_, err = begin(stays).AddConsumer(t.Context(), alice, &protocol.ChangeConsumer{KeyID: made.KeyID, Consumer: consumer})
+	require.NoError(t, err)
+	gone = vanishes(t, pki, first, true)
+	_, err = begin(gone, stays).DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: made.KeyID})
+	e = problem(t, err)
+	require.Equal(t, protocol.Unavailable, e.Kind)
+	require.True(t, e.MaybeExecuted && e.Retryable)
+	require.Equal(t, gone, e.Server)
+	require.ErrorContains(t, err, "may have been destroyed; another host: ")
+	require.ErrorContains(t, err, "1 consumers")
+	require.Empty(t, first.objects)
+	require.Len(t, second.objects, 1)
+}
+
+// TestDoubtAboutTheOther has a host carry a change out late that the first one did not take, and then not know the object.
+func TestDoubtAboutTheOther(t *testing.T) {
+	pki, err := mock.NewPKI()
+	require.NoError(t, err)
+	node := &finding{shelf: newShelf()}
+	made, err := lieAt(t, pki, lasting(10*time.Second), listen(t, pki, liar(node.serve).converse)).CreateKey(t.Context(), alice, createAES(""))
+	require.NoError(t, err)
+	changes := 0
+	second := liar(func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		if m.Items[0].Operation.SafeToRepeat() {
+			return node.serve(m)
+		}
+		if changes++; changes == 1 {
+			return nil
+		}
+		return []kmip.ResponseItem{fails(kmip.ItemNotFound)}
+	})
+	m := lieAt(t, pki, lasting(10*time.Second), listen(t, pki, readOnly(node, kmip.PermissionDenied).converse), listen(t, pki, second.converse))
+	_, err = m.AddConsumer(t.Context(), alice, &protocol.ChangeConsumer{KeyID: made.KeyID, Consumer: protocol.Consumer{Service: "s", ResourceType: "t", ResourceID: "i"}})
+	require.True(t, problem(t, err).MaybeExecuted, "%v", err)
+}
+
+// TestThirdHostTakesTheChange has a host that takes no changes, one that does nothing at all, and one that works.
+func TestThirdHostTakesTheChange(t *testing.T) {
+	for _, reason := range []kmip.ResultReason{kmip.GeneralFailure, kmip.AuthenticationNotSuccessful} {
+		pki, err := mock.NewPKI()
+		require.NoError(t, err)
+		node := &finding{shelf: newShelf()}
+		works := listen(t, pki, liar(node.serve).converse)
+		made, err := lieAt(t, pki, lasting(10*time.Second), works).CreateKey(t.Context(), alice, createAES(""))
+		require.NoError(t, err)
+		clone := listen(t, pki, readOnly(node, kmip.PermissionDenied).converse)
+		broken := listen(t, pki, each(func(kmip.Payload) kmip.ResponseItem { return fails(reason) }).converse)
+
+		m := lieAt(t, pki, lasting(10*time.Second), clone, broken)
+		_, err = m.DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: made.KeyID})
+		require.Equal(t, clone, problem(t, err).Server, "%v", err)
+		_, err = m.GetKey(t.Context(), alice, &protocol.GetKey{KeyID: made.KeyID})
+		require.NoError(t, err)
+
+		_, err = lieAt(t, pki, lasting(10*time.Second), clone, broken, works).DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: made.KeyID})
+		require.NoError(t, err)
+		require.Empty(t, node.objects)
+	}
+}

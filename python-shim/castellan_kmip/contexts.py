@@ -81,7 +81,7 @@ def to_dict(context, conf):
 
 
 def _read(context):
-    """What it tells, None where it is no context; how to get its plugin."""
+    """What it tells, and what gives its auth plugin; None for what is not."""
     for cls, name, fields in _CREDENTIALS:
         if isinstance(context, cls):
             credential = {field: getattr(context, field) for field in fields}

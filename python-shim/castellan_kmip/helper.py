@@ -71,12 +71,35 @@ def _as_text(value):
 _encode = json.JSONEncoder(default=_as_text, ensure_ascii=False).encode
 _decode = json.JSONDecoder().raw_decode
 
+
+def _json(what):
+    try:
+        return _encode(what)
+    except (TypeError, ValueError, RecursionError):
+        raise
+    except Exception as e:
+        # From something in it that is not what it looks like. Its text might
+        # show what is secret.
+        raise TypeError(type(e).__name__) from None
+
+
+def _utf8(text):
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # Nothing is raised here, for the context of that would hold the text.
+        pass
+    raise ValueError('half a surrogate pair is no text')
+
+
 _ids = itertools.count(1)
 # These belong to the process of this number, and not to one that it forks.
 _process = os.getpid()
 _running: set = set()
 # Helpers that are being started.
 _loading: list = []
+# Whether the process ends, and is to start no more.
+_ending = False
 _pools: dict = {}
 
 
@@ -117,16 +140,10 @@ class _Request(object):
 
     def encode(self, seconds):
         """The request as a line, to be answered within so many seconds."""
-        text = _encode({
+        line = _utf8(_json({
             'version': 1, 'id': self.id, 'op': self.op,
             'context': self._context, 'args': self._args,
-            'deadline_ms': int(seconds * 1000)})
-        try:
-            line = text.encode()
-        except UnicodeEncodeError:
-            line = b''
-        if not line:  # raised here, since that error holds the whole text
-            raise ValueError('half a surrogate pair is no text')
+            'deadline_ms': int(seconds * 1000)}))
         # Padded so that the brace and the line break come in one read, for
         # buffers are of even sizes: a helper that left anything unread has
         # not had a whole request.
@@ -177,8 +194,9 @@ class _Turns(object):
             self._wait(request)
             return function(*args)
         finally:
-            # A signal's handler may have raised before it was there.
-            with contextlib.suppress(ValueError):
+            # A signal's handler may have raised before the request was in the
+            # line. Here it cannot come in between.
+            if request in self._line:
                 self._line.remove(request)
 
     def _wait(self, request):
@@ -241,10 +259,13 @@ class _Helper(object):
         _give_way()
         _loading.append(self)
         try:
+            if _ending:
+                raise HelperError('the process ends; nothing was carried out')
             self._load(command)
             _running.add(self)
         finally:
-            _loading.remove(self)
+            if self in _loading:  # not where a handler has forked in between
+                _loading.remove(self)
 
     def _load(self, command):
         self._socket, theirs = _socket_pair()
@@ -268,10 +289,11 @@ class _Helper(object):
                 'the helper did not answer %s in time and was killed; it may '
                 'have taken effect anyway' % request.op)
         except (OSError, EOFError) as e:
-            # The socket was closed: the process ends, or was forked.
+            # Another thread has closed the socket, since the process ends or
+            # was forked.
             raise HelperError(
                 'the helper\'s answer to %s cannot be received: %s; it may '
-                'have taken effect anyway' % (request.op, e))
+                'have taken effect anyway' % (request.op, type(e).__name__))
         self.used = True
         return request.decode(line)
 
@@ -456,11 +478,19 @@ def _close_all():
         helper.close(max(until - time.monotonic(), 0))
 
 
-def _hold_fork():
-    """Puts a fork off while another thread starts a helper.
+def _end():
+    """Has the process end without helpers."""
+    global _ending
+    _ending = True
+    _close_all()
 
-    The child would hold the helper's end of the socket open, and so hide that
-    the helper ended, and the pipe by which Popen learns that it was loaded.
+
+def _hold_fork():
+    """Puts a fork off, but no longer than _GRACE, while a helper is started.
+
+    That is another native thread's, for nobody gives way in between. The child
+    would hold the helper's end of the socket open, and so hide that the helper
+    ended, and the pipe by which Popen learns that it was loaded.
     """
     until = time.monotonic() + _GRACE
     while _loading and time.monotonic() < until:
@@ -469,12 +499,13 @@ def _hold_fork():
 
 def _reset_after_fork():
     """Forgets, in a forked process, all that is its parent's."""
-    global _process, _starting
+    global _process, _starting, _ending
     process = os.getpid()
     if process == _process:
         return
     _pools.clear()
     _loading.clear()
+    _ending = False
     _starting = _Turns(1)
     for helper in list(_running):
         # Another thread may have been here before, and run one already.
@@ -484,7 +515,7 @@ def _reset_after_fork():
     _process = process
 
 
-atexit.register(_close_all)
+atexit.register(_end)
 # Each call looks whether its process was forked, for Python is not told of all
 # forks: uwsgi's, for one. But a process that makes no call is not to hold the
 # sockets of its parent's helpers, which would outlive the parent.

@@ -50,8 +50,10 @@ def _modern(key):
         return key
     try:
         value = bytes(list(key.get_encoded()))
-    except (TypeError, ValueError):
+        return symmetric_key.SymmetricKey(
+            key.get_algorithm(), len(value) * 8, value)
+    except Exception:
+        # Its text might show what is secret.
         raise exception.KeyManagerError(
-            reason='a key is a list of numbers from 0 to 255') from None
-    return symmetric_key.SymmetricKey(
-        key.get_algorithm(), len(value) * 8, value)
+            reason='a key is a list of numbers from 0 to 255, with an '
+                   'algorithm') from None

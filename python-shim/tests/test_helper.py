@@ -198,6 +198,19 @@ def test_name_that_cannot_be_read(fake, mode, name):
     assert 'secret' not in text
 
 
+class ShyDict(dict):
+    def items(self):
+        raise LookupError('secret')
+
+
+def test_consumer_that_cannot_be_read(fake, mode):
+    fake.plays('log(sys.stdin.read())')
+    consumer = ShyDict(service='s')
+    text = fails(lambda: fake.manager(mode).add_consumer(None, ID, consumer),
+                 'add_consumer cannot be written: LookupError')
+    assert 'secret' not in text
+
+
 def test_name_of_bytes(fake, mode):
     fake.plays('''
         request = read()
@@ -914,22 +927,26 @@ manager = key_manager.KMIPKeyManager(conf)
 for _ in range(20):
     threading.Thread(target=manager.delete, args=(None, 'an id'),
                      daemon=True).start()
-while len(open(sys.argv[2]).readlines()) < 20:
+while len(open(sys.argv[2]).readlines()) < int(sys.argv[3]):
     time.sleep(0.05)
+time.sleep(0.2)
 '''
 
 
-def test_end_of_a_service_with_many_calls(fake):
+@pytest.mark.parametrize('mode, helpers', [('exec', 20), ('session', 4)])
+def test_end_of_a_service_with_many_calls(fake, mode, helpers):
     """One helper that does not end takes as long as twenty of them."""
     fake.plays('log(os.getpid())\ntime.sleep(60)')
-    fake.manager('exec')
+    fake.manager(mode)
     service = subprocess.Popen(
         [sys.executable, '-c', BUSY_SERVICE, fake.path + '/nova.conf',
-         fake.path + '/log'], stderr=subprocess.DEVNULL)
-    while not os.path.exists(fake.path + '/log') or len(fake.log()) < 20:
+         fake.path + '/log', str(helpers)], stderr=subprocess.DEVNULL)
+    while len(fake.log()) < helpers:
         assert service.poll() is None
         time.sleep(0.05)
     began = time.monotonic()
     assert service.wait(60) == 0
     assert time.monotonic() - began < 10
+    time.sleep(0.5)  # in which one would log that was started at the end
+    assert len(fake.log()) == helpers
     assert not [pid for pid in fake.log() if os.path.exists('/proc/%d' % pid)]

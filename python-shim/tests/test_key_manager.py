@@ -383,6 +383,10 @@ def test_legacy(script):
         old.get_encoded.return_value = value
         with pytest.raises(exception.KeyManagerError, match='from 0 to 255'):
             keys.store_key(None, old)
+    old.get_encoded.side_effect = LookupError('secret')
+    with pytest.raises(exception.KeyManagerError) as caught:
+        keys.store_key(None, old)
+    assert 'secret' not in str(caught.value)
     assert keys.store_key(None, OBJECTS[0], '2030-01-01') == ID
     assert script.args()['expiration'] == '2030-01-01'
     script.returns(object=dict(OBJECTS[0].to_dict(), id=ID))
