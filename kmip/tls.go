@@ -55,7 +55,8 @@ func (c *Client) connect(ctx context.Context) error {
 // adopt begins with a new connection.
 func (c *Client) adopt(conn *tls.Conn, address string) {
 	c.switchTo(address)
-	c.conn, c.fresh, c.settled = conn, true, false // it may be another server by now, but most likely speaks the version
+	// It may be another server by now, or take no changes any more, but most likely speaks the version.
+	c.conn, c.fresh, c.settled, c.writes = conn, true, false, false
 }
 
 // dial connects to one host, within the connection's own timeout and, unless that is zero, by the time given.

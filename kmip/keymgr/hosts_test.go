@@ -893,3 +893,15 @@ func TestThirdHostTakesTheChange(t *testing.T) {
 		require.Empty(t, node.objects)
 	}
 }
+
+// TestDemoted has a host take changes, come back from a restart and take none any more.
+func TestDemoted(t *testing.T) {
+	first, second := apart(t, mock.Config{})
+	first.create(alice, 256)
+	first.server.Inject(closes(kmip.OpLocate))
+	require.Len(t, first.list(alice), 1)
+	first.list(alice)
+	first.server.Inject(mock.Fault{Operation: kmip.OpCreate, Action: mock.Fail, Reason: kmip.PermissionDenied, Count: 100})
+	first.create(alice, 256)
+	require.Len(t, second.server.Inventory(), 1)
+}
