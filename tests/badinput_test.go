@@ -85,7 +85,7 @@ func TestBadInput(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			p := newPKI(t)
-			row.require(t, p.helper(t, "127.0.0.1:"+freePort(t)).run(t, row.stdin))
+			row.require(t, p.helper(t, "127.0.0.1:"+nobodysPort).run(t, row.stdin))
 		})
 	}
 }
@@ -152,7 +152,7 @@ func TestBadFiles(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			p := newPKI(t)
 			path := filepath.Join(t.TempDir(), "spoilt.pem")
-			h := withoutOverride(p.helper(t, "127.0.0.1:"+freePort(t)))
+			h := withoutOverride(p.helper(t, "127.0.0.1:"+nobodysPort))
 			good := map[string]string{"keyfile": "client-key.pem", "certfile": "client.pem", "ca_certs": "ca.pem"}[row.option]
 			text, err := os.ReadFile(filepath.Join(p.dir, good))
 			require.NoError(t, err)
@@ -278,7 +278,7 @@ func TestBadServers(t *testing.T) {
 		maybe bool
 	}{
 		{
-			"nobody", func(t *testing.T, _ *pki) string { return "127.0.0.1:" + freePort(t) },
+			"nobody", func(t *testing.T, _ *pki) string { return "127.0.0.1:" + nobodysPort },
 			complaint{1, "unavailable", []string{"refused"}},
 			false,
 		},

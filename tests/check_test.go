@@ -44,7 +44,7 @@ func TestCheckAlwaysHasAResult(t *testing.T) {
 		},
 		"a bad port":      {[]string{"port = x"}, "configuration", ":2: [kmip] port: "},
 		"an unknown name": {[]string{"host = kms.invalid"}, "name resolution", "no such host"},
-		"nobody there":    {[]string{"port = " + freePort(t)}, "tcp", "connection refused"},
+		"nobody there":    {[]string{"port = " + nobodysPort}, "tcp", "connection refused"},
 		"another CA":      {[]string{"ca_certs = " + p.ca()}, "tls", "unknown authority"},
 		"a stranger":      {[]string{"certfile = " + client.cert, "keyfile = " + client.key}, "tls", "does not accept the certificate in certfile"},
 	} {

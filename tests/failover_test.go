@@ -20,7 +20,7 @@ func TestFailover(t *testing.T) {
 		told string
 	}{
 		"a black hole":           {blackHole(t, nil), ""},
-		"nobody listens":         {"127.0.0.1:" + freePort(t), ""},
+		"nobody listens":         {"127.0.0.1:" + nobodysPort, ""},
 		"a bad certificate":      {wrong, "kmip-keymgr-helper: " + wrong + " was passed over: "},
 		"refuses us, in TLS 1.3": {stranger, "kmip-keymgr-helper: " + stranger + " was passed over: "},
 		"a name without a host":  {"kms.invalid:5696", ""},

@@ -88,7 +88,10 @@ func (l *log) String() string {
 	return l.text.String()
 }
 
-// freePort is one that nobody listens on.
+// nobodysPort is one on which nobody listens. No server gets it, as it may get one that was free a moment ago.
+const nobodysPort = "1"
+
+// freePort is one that a server can be given.
 func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

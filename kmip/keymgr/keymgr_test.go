@@ -749,7 +749,6 @@ func TestUnfitServers(t *testing.T) {
 	defer func() { require.NoError(t, server.Close()) }()
 	foreign, err := mock.NewPKI()
 	require.NoError(t, err)
-	nobody := port(t, nil)
 	for name, test := range map[string]struct {
 		change func(*kmip.Config)
 		want   protocol.Error
