@@ -671,6 +671,18 @@ func readOnly(of *finding, reason kmip.ResultReason) liar {
 	}
 }
 
+// withKey is a host at an address, with a key of alice's, and the authority of other hosts for the same objects.
+func withKey(t *testing.T) (pki *mock.PKI, host *finding, address string, made *protocol.KeyID) {
+	t.Helper()
+	pki, err := mock.NewPKI()
+	require.NoError(t, err)
+	host = &finding{shelf: newShelf()}
+	address = listen(t, pki, liar(host.serve).converse)
+	made, err = lieAt(t, pki, lasting(10*time.Second), address).CreateKey(t.Context(), alice, createAES(""))
+	require.NoError(t, err)
+	return pki, host, address, made
+}
+
 // TestChangedBehindAReadOnlyHost has the preferred host find objects, and take no changes of them.
 func TestChangedBehindAReadOnlyHost(t *testing.T) {
 	for _, reason := range []kmip.ResultReason{kmip.PermissionDenied, kmip.OperationNotSupported} {
@@ -702,14 +714,10 @@ func TestChangedBehindAReadOnlyHost(t *testing.T) {
 
 // TestReadOnlyHostsAlone has no host take changes: the refusal is the first one's.
 func TestReadOnlyHostsAlone(t *testing.T) {
-	pki, err := mock.NewPKI()
-	require.NoError(t, err)
-	node := &finding{shelf: newShelf()}
-	made, err := lieAt(t, pki, lasting(10*time.Second), listen(t, pki, liar(node.serve).converse)).CreateKey(t.Context(), alice, createAES(""))
-	require.NoError(t, err)
+	pki, node, _, made := withKey(t)
 	first := listen(t, pki, readOnly(node, kmip.PermissionDenied).converse)
 	m := lieAt(t, pki, lasting(10*time.Second), first, listen(t, pki, readOnly(node, kmip.OperationNotSupported).converse))
-	_, err = m.DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: made.KeyID})
+	_, err := m.DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: made.KeyID})
 	e := problem(t, err)
 	require.Equal(t, protocol.Forbidden, e.Kind)
 	require.Equal(t, first, e.Server)
@@ -719,16 +727,11 @@ func TestReadOnlyHostsAlone(t *testing.T) {
 
 // TestChangedWhereTheFinderIsGone has a host find an object and go away, and another have the same objects.
 func TestChangedWhereTheFinderIsGone(t *testing.T) {
-	pki, err := mock.NewPKI()
-	require.NoError(t, err)
-	node := &finding{shelf: newShelf()}
-	stays := listen(t, pki, liar(node.serve).converse)
+	pki, node, stays, made := withKey(t)
 	begin := func() *keymgr.Manager {
 		return lieAt(t, pki, lasting(10*time.Second), leaves(t, pki, node.serve, 1), stays)
 	}
-	made, err := lieAt(t, pki, lasting(10*time.Second), stays).CreateKey(t.Context(), alice, createAES(""))
-	require.NoError(t, err)
-	_, err = begin().AddConsumer(t.Context(), alice, &protocol.ChangeConsumer{KeyID: made.KeyID, Consumer: protocol.Consumer{Service: "s", ResourceType: "t", ResourceID: "i"}})
+	_, err := begin().AddConsumer(t.Context(), alice, &protocol.ChangeConsumer{KeyID: made.KeyID, Consumer: protocol.Consumer{Service: "s", ResourceType: "t", ResourceID: "i"}})
 	require.NoError(t, err)
 	require.Len(t, node.objects[made.KeyID].Applications(), 4)
 	_, err = begin().DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: made.KeyID, Force: true})
@@ -738,11 +741,7 @@ func TestChangedWhereTheFinderIsGone(t *testing.T) {
 
 // TestOtherHostIsInDoubt has the host that takes a change, in place of one that takes none, not answer it.
 func TestOtherHostIsInDoubt(t *testing.T) {
-	pki, err := mock.NewPKI()
-	require.NoError(t, err)
-	node := &finding{shelf: newShelf()}
-	made, err := lieAt(t, pki, lasting(10*time.Second), listen(t, pki, liar(node.serve).converse)).CreateKey(t.Context(), alice, createAES(""))
-	require.NoError(t, err)
+	pki, node, _, made := withKey(t)
 	second := listen(t, pki, liar(func(m *kmip.RequestMessage) []kmip.ResponseItem {
 		if m.Items[0].Operation.SafeToRepeat() {
 			return node.serve(m)
@@ -750,7 +749,7 @@ func TestOtherHostIsInDoubt(t *testing.T) {
 		return nil // which is no answer
 	}).converse)
 	m := lieAt(t, pki, lasting(time.Second), listen(t, pki, readOnly(node, kmip.PermissionDenied).converse), second)
-	_, err = m.DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: made.KeyID})
+	_, err := m.DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: made.KeyID})
 	e := problem(t, err)
 	require.True(t, e.MaybeExecuted, "%v", err)
 	require.Equal(t, second, e.Server)
@@ -850,11 +849,7 @@ func TestDoubtAboutTheFirst(t *testing.T) {
 
 // TestDoubtAboutTheOther has a host carry a change out late that the first one did not take, and then not know the object.
 func TestDoubtAboutTheOther(t *testing.T) {
-	pki, err := mock.NewPKI()
-	require.NoError(t, err)
-	node := &finding{shelf: newShelf()}
-	made, err := lieAt(t, pki, lasting(10*time.Second), listen(t, pki, liar(node.serve).converse)).CreateKey(t.Context(), alice, createAES(""))
-	require.NoError(t, err)
+	pki, node, _, made := withKey(t)
 	changes := 0
 	second := liar(func(m *kmip.RequestMessage) []kmip.ResponseItem {
 		if m.Items[0].Operation.SafeToRepeat() {
@@ -866,24 +861,19 @@ func TestDoubtAboutTheOther(t *testing.T) {
 		return []kmip.ResponseItem{fails(kmip.ItemNotFound)}
 	})
 	m := lieAt(t, pki, lasting(10*time.Second), listen(t, pki, readOnly(node, kmip.PermissionDenied).converse), listen(t, pki, second.converse))
-	_, err = m.AddConsumer(t.Context(), alice, &protocol.ChangeConsumer{KeyID: made.KeyID, Consumer: protocol.Consumer{Service: "s", ResourceType: "t", ResourceID: "i"}})
+	_, err := m.AddConsumer(t.Context(), alice, &protocol.ChangeConsumer{KeyID: made.KeyID, Consumer: protocol.Consumer{Service: "s", ResourceType: "t", ResourceID: "i"}})
 	require.True(t, problem(t, err).MaybeExecuted, "%v", err)
 }
 
 // TestThirdHostTakesTheChange has a host that takes no changes, one that does nothing at all, and one that works.
 func TestThirdHostTakesTheChange(t *testing.T) {
 	for _, reason := range []kmip.ResultReason{kmip.GeneralFailure, kmip.AuthenticationNotSuccessful} {
-		pki, err := mock.NewPKI()
-		require.NoError(t, err)
-		node := &finding{shelf: newShelf()}
-		works := listen(t, pki, liar(node.serve).converse)
-		made, err := lieAt(t, pki, lasting(10*time.Second), works).CreateKey(t.Context(), alice, createAES(""))
-		require.NoError(t, err)
+		pki, node, works, made := withKey(t)
 		clone := listen(t, pki, readOnly(node, kmip.PermissionDenied).converse)
 		broken := listen(t, pki, each(func(kmip.Payload) kmip.ResponseItem { return fails(reason) }).converse)
 
 		m := lieAt(t, pki, lasting(10*time.Second), clone, broken)
-		_, err = m.DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: made.KeyID})
+		_, err := m.DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: made.KeyID})
 		require.Equal(t, clone, problem(t, err).Server, "%v", err)
 		_, err = m.GetKey(t.Context(), alice, &protocol.GetKey{KeyID: made.KeyID})
 		require.NoError(t, err)

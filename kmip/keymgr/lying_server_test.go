@@ -438,14 +438,13 @@ func TestNamesakeDestroyed(t *testing.T) {
 	}
 }
 
-// TestGoneInDoubt has the answer to a Destroy get lost, the object still be shown, and then be gone. Nobody knows whether
-// that was this caller's doing: it is not said to be another's, and to ask again tells.
-func TestGoneInDoubt(t *testing.T) {
-	destroys := 0
-	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+// lateDestroy is a server that does not answer the first Destroy, shows the object still, and does not know it at the next. It
+// counts them.
+func lateDestroy(destroys *int) liar {
+	return func(m *kmip.RequestMessage) []kmip.ResponseItem {
 		switch m.Items[0].Payload.(type) {
 		case *kmip.Destroy:
-			if destroys++; destroys == 1 {
+			if *destroys++; *destroys == 1 {
 				return nil
 			}
 			return []kmip.ResponseItem{fails(kmip.ItemNotFound), fails(kmip.ItemNotFound), fails(kmip.ItemNotFound)}
@@ -453,7 +452,13 @@ func TestGoneInDoubt(t *testing.T) {
 			return shows(m, asked, asked, "project-a")
 		}
 		return refuses(m, kmip.ItemNotFound)
-	})
+	}
+}
+
+// TestGoneInDoubt has the answer to a Destroy get lost, the object still be shown, and then be gone. Nobody knows whether
+// that was this caller's doing: it is not said to be another's, and to ask again tells.
+func TestGoneInDoubt(t *testing.T) {
+	m := lie(t, lateDestroy(new(int)))
 	_, err := m.DeleteKey(t.Context(), service, &protocol.DeleteKey{KeyID: asked, Force: true})
 	require.Equal(t, protocol.Unavailable, kind(err), "%v", err)
 	inDoubt(t, err, kmip.ItemNotFound, "the key "+asked+" may have been destroyed")
@@ -515,18 +520,7 @@ func TestTwinsOnAServerThatKeepsThem(t *testing.T) {
 // TestGoneAtTheSecondDestroy has a Destroy not be answered, and show its effect late.
 func TestGoneAtTheSecondDestroy(t *testing.T) {
 	destroys := 0
-	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
-		switch m.Items[0].Payload.(type) {
-		case *kmip.Destroy:
-			if destroys++; destroys == 1 {
-				return nil
-			}
-			return []kmip.ResponseItem{fails(kmip.ItemNotFound), fails(kmip.ItemNotFound), fails(kmip.ItemNotFound)}
-		case *kmip.GetAttributes:
-			return shows(m, asked, asked, "project-a")
-		}
-		return refuses(m, kmip.ItemNotFound)
-	})
+	m := lie(t, lateDestroy(&destroys))
 	_, err := m.DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: asked})
 	require.NoError(t, err)
 	require.Equal(t, 2, destroys)
