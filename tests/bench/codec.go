@@ -9,7 +9,7 @@ import (
 )
 
 // codec measures a Create request written, and a Get response read, beside the same bytes by hand: the benchmarks of
-// package kmip.
+// package codec.
 func codec(s *stage, _ counts, t *table) error {
 	if err := s.buildBenchmarks(); err != nil {
 		return err
@@ -32,9 +32,9 @@ func codec(s *stage, _ counts, t *table) error {
 const benchmarks = "codec.test"
 
 func (s *stage) buildBenchmarks() error {
-	out, err := exec.CommandContext(s.ctx, "go", "test", "-c", "-o", s.path(benchmarks), "./kmip").CombinedOutput()
+	out, err := exec.CommandContext(s.ctx, "go", "test", "-c", "-o", s.path(benchmarks), "./tests/bench/codec").CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("go test -c ./kmip: %w\n%s", err, out)
+		return fmt.Errorf("go test -c ./tests/bench/codec: %w\n%s", err, out)
 	}
 	return nil
 }
