@@ -362,6 +362,25 @@ func TestIdleHangUpIsNoticed(t *testing.T) {
 	})
 }
 
+// TestSessionTickets: servers send some after the handshake, and a connection that was made in the background would never be
+// used.
+func TestSessionTickets(t *testing.T) {
+	s := serve(t, nil, ok)
+	c := client(t, nil, s)
+	config := c.config.TLS.config("127.0.0.1")
+	config.ClientSessionCache = tls.NewLRUClientSessionCache(1) // Go's server sends tickets only to who has use for them
+	raw, err := net.Dial("tcp", s.address)
+	require.NoError(t, err)
+	conn := tls.Client(newWire(raw), config)
+	require.NoError(t, conn.Handshake())
+	require.Eventually(t, func() bool { return !quiet(conn.NetConn().(*wire)) }, 10*time.Second, time.Millisecond)
+	c.adopt(conn, s.address)
+	_, err = Do(soon(t), c, get)
+	require.NoError(t, err)
+	require.True(t, conn == c.conn, "another connection is used")
+	require.Equal(t, 1, s.connections())
+}
+
 // TestLeftConnectionIsClosed: a session whose server hangs up on it now and then would run out of sockets.
 func TestLeftConnectionIsClosed(t *testing.T) {
 	s := serve(t, nil, func(conn *tls.Conn, request *RequestMessage) bool { ok(conn, request); return false })

@@ -107,8 +107,23 @@ func (t *TLS) handshake(ctx context.Context, raw net.Conn, address string) (*tls
 
 // hungUp reports whether the server has closed a connection that was idle, or said something unasked, which is the same:
 // the next answer read could be one to an earlier request. It looks at what the TLS connection has read already, then at
-// what waits in the socket.
-func hungUp(conn *tls.Conn) bool { return !wipeRead(conn) || !quiet(conn.NetConn().(*wire)) }
+// what waits in the socket, which may be TLS's own: servers send session tickets unasked (RFC 8446 section 4.6.1).
+func hungUp(conn *tls.Conn) bool {
+	w := conn.NetConn().(*wire)
+	if !wipeRead(conn) {
+		return true
+	}
+	return !quiet(w) && !(takeIn(conn) && wipeRead(conn) && quiet(w))
+}
+
+// takeIn has TLS read what waits in the socket, and reports whether that was nothing to be read here.
+func takeIn(conn *tls.Conn) bool {
+	const moment = 5 * time.Millisecond // for what has come already
+	_ = conn.SetReadDeadline(time.Now().Add(moment))
+	_, err := conn.Read(make([]byte, 1))
+	_ = conn.SetReadDeadline(time.Time{})
+	return err != nil && isTimeout(err)
+}
 
 // quiet reports whether a socket is open and has nothing to read.
 func quiet(sys syscall.Conn) (quiet bool) {
