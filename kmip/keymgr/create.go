@@ -29,6 +29,12 @@ type left struct{ server, name string }
 // rename gives the object a Name that no server has been asked for.
 func (d *description) rename() { d.name, d.server = protocol.NewUUID(), "" }
 
+// leave gives up what a server may have made.
+func (d *description) leave(server string) {
+	d.left = append(d.left, left{server, d.name})
+	d.rename()
+}
+
 // renaming is an attempt to make what is described. Where the client has moved to another server since the last attempt, each
 // object gets a new Name: the first server may have made it after all, and once the servers replicate, two objects must not
 // share a Name.
@@ -36,8 +42,7 @@ func (m *Manager) renaming(try func() error, all ...*description) func() error {
 	return func() error {
 		for _, d := range all {
 			if d.server != "" && d.server != m.client.Server() {
-				d.left = append(d.left, left{d.server, d.name})
-				d.rename()
+				d.leave(d.server)
 			}
 		}
 		err := try()
@@ -142,6 +147,9 @@ func (m *Manager) create(ctx context.Context, s *spec, d *description) (string, 
 		return identifier(kmip.Add(b, request), func(r *kmip.CreateResponse) string { return r.UniqueIdentifier })
 	})
 	if err != nil && s.isXTS() && isObjectRefused(err) {
+		if d.server != "" { // which may have made one after all: it must not share a Name with what follows
+			d.leave(d.server)
+		}
 		id, again := m.generate(ctx, s, d)
 		return id, keepDoubt(again, err, mayExist(d))
 	}
@@ -203,17 +211,21 @@ func (m *Manager) make(ctx context.Context, d *description, activate bool, add a
 			return err
 		})
 	}, d)
+	var adopted *found
 	look := func() (there bool, err error) {
-		id, err = m.identifierOf(ctx, d.name)
-		active = kmip.ErrNotRun
-		return id != "", err
+		adopted, err = m.madeAs(ctx, d.name)
+		return adopted != nil, err
 	}
 	if err := m.once(ctx, change{try: try, look: look}); err != nil {
 		return "", noting(err, mayExist(d))
 	}
 	m.client.Pin(true)
 	m.report(d)
-	if activate {
+	if adopted != nil {
+		id, active = adopted.id, kmip.ErrNotRun
+		err = m.checkRecord(ctx, adopted.id, d, adopted.record)
+	}
+	if err == nil && activate {
 		err = m.ensureActive(ctx, id, d, active)
 	}
 	return d.keyID(id), doubt(err, d)
@@ -259,18 +271,34 @@ func (m *Manager) tryMake(ctx context.Context, d *description, activate bool, ad
 	if err == nil {
 		err = m.prove(ctx, id, d, shown, failed)
 	}
-	if err == nil && !m.keeps(d, shown) {
-		defer m.client.Pin(m.client.Pin(true))
-		err = m.undo(ctx, id, d, errNotKept())
-		d.rename() // some servers keep the Name of what is destroyed taken
+	if err == nil {
+		err = m.checkRecord(ctx, id, d, d.shownIn(shown))
 	}
 	return id, activated.Err, err
 }
 
-// keeps reports whether an object that was proved to be the one described says whose it is, where that decides who sees it.
-// One that does not would be lost to its project.
-func (m *Manager) keeps(d *description, shown *kmip.Result[kmip.GetAttributesResponse]) bool {
-	return !m.config.ProjectIsolation || shown.Err != nil || recordOf(shown.Response.Attributes.Applications()).Project == d.record.Project
+// checkRecord undoes an object, which is the one described, that does not say whose it is where that decides who sees it:
+// it would be lost to its project.
+func (m *Manager) checkRecord(ctx context.Context, id string, d *description, kept record) error {
+	if m.keeps(d, kept) {
+		return nil
+	}
+	defer m.client.Pin(m.client.Pin(true))
+	err := m.undo(ctx, id, d, errNotKept())
+	d.rename() // some servers keep the Name of what is destroyed taken
+	return err
+}
+
+// shownIn is the record that the object shows, the one described where the server shows none of its attributes.
+func (d *description) shownIn(shown *kmip.Result[kmip.GetAttributesResponse]) record {
+	if shown.Err != nil {
+		return d.record
+	}
+	return recordOf(shown.Response.Attributes.Applications())
+}
+
+func (m *Manager) keeps(d *description, kept record) bool {
+	return !m.config.ProjectIsolation || kept.Project == d.record.Project
 }
 
 func errNotKept() error {

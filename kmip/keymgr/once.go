@@ -92,17 +92,17 @@ func mayExist(all ...*description) string {
 	return "the object may exist under the Name " + strings.Join(places, " or ")
 }
 
-// identifierOf is the server's identifier of the object that has the Name, "" where there is none.
-func (m *Manager) identifierOf(ctx context.Context, name string) (string, error) {
+// madeAs is the object that was made under that Name, nil where there is none.
+func (m *Manager) madeAs(ctx context.Context, name string) (*found, error) {
 	located, err := kmip.Do(ctx, m.client, locate(name))
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	f, err := m.oneOf(ctx, located.UniqueIdentifiers, name, false, nil)
 	if err != nil || f == nil || f.destroyed() {
-		return "", err
+		return nil, err
 	}
-	return f.id, nil
+	return f, nil
 }
 
 // report tells of what may have been left behind by attempts before the one that made these.

@@ -612,6 +612,23 @@ func TestMadeBetweenTwoLooks(t *testing.T) {
 	require.EqualValues(t, 1, creates.Load())
 }
 
+// TestMadeHereInDoubt has the answer to a Create be lost, and the server refuse the next one. The key that is made here has a
+// Name of its own, for the server may have made the first one after all; its Name is told.
+func TestMadeHereInDoubt(t *testing.T) {
+	var left []string
+	config := isolating()
+	config.LeftBehind = func(_, name string) { left = append(left, name) }
+	b := start(t, setting{keymgr: config})
+	b.server.Inject(mock.Fault{Operation: kmip.OpCreate, Action: mock.DropRequest, Count: 1},
+		mock.Fault{Operation: kmip.OpCreate, Action: mock.Fail, Reason: kmip.CryptographicFailure, Count: 1000})
+	_, err := b.CreateKey(t.Context(), alice, &protocol.CreateKey{Algorithm: "AES", Length: 512})
+	require.NoError(t, err)
+	made := b.server.Inventory()
+	require.Len(t, made, 1)
+	require.Len(t, left, 1)
+	require.NotContains(t, made[0].Names, left[0])
+}
+
 // TestNotMadeHereInDoubt has the answer to a Create be lost, and the key that is made here in its place be refused.
 func TestNotMadeHereInDoubt(t *testing.T) {
 	b := start(t, setting{keymgr: isolating()})

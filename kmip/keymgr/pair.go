@@ -22,6 +22,7 @@ func (m *Manager) createKeyPair(ctx context.Context, who *protocol.Context, args
 	}
 	private, public := m.describe(who, args.Name, args.Expiration), m.describe(who, args.Name, args.Expiration)
 	var made *kmip.CreateKeyPairResponse
+	var adopted []*found // both halves, or none
 	try := m.renaming(func() error {
 		return m.fitting(&private.record, func() (err error) { // the public key's record says the same
 			made, err = m.makePair(ctx, m.pairRequest(s, private, public), private, public)
@@ -29,16 +30,23 @@ func (m *Manager) createKeyPair(ctx context.Context, who *protocol.Context, args
 		})
 	}, private, public)
 	look := func() (there bool, err error) {
-		made, err = m.identifyPair(ctx, private, public)
-		return made != nil, err
+		adopted, err = m.pairMadeAs(ctx, private.name, public.name)
+		return adopted != nil, err
 	}
 	if err := m.once(ctx, change{try: try, look: look}); err != nil {
 		return nil, noting(err, mayExist(private, public))
 	}
 	m.client.Pin(true)
 	m.report(private, public)
+	if adopted != nil {
+		made = &kmip.CreateKeyPairResponse{Private: adopted[0].id, Public: adopted[1].id}
+		err = m.checkPair(ctx, made, private, public, adopted[0].record, adopted[1].record)
+	}
 	pair := &protocol.KeyPair{PrivateKeyID: private.keyID(made.Private), PublicKeyID: public.keyID(made.Public)}
-	return pair, doubt(m.activatePair(ctx, made, private, public), private, public)
+	if err == nil {
+		err = m.activatePair(ctx, made, private, public)
+	}
+	return pair, doubt(err, private, public)
 }
 
 // makePair makes a pair, and makes sure that it is the one described.
@@ -57,25 +65,31 @@ func (m *Manager) makePair(ctx context.Context, request *kmip.CreateKeyPair, pri
 	if err := m.prove(ctx, made.Public, public, second, failed); err != nil {
 		return made, err
 	}
-	if !m.keeps(private, first) || !m.keeps(public, second) {
-		err = m.undo(ctx, made.Private, private, m.undo(ctx, made.Public, public, errNotKept()))
-		private.rename()
-		public.rename()
-	}
-	return made, err
+	return made, m.checkPair(ctx, made, private, public, private.shownIn(first), public.shownIn(second))
 }
 
-// identifyPair finds a pair by the Names of its halves, nil where it was not made.
-func (m *Manager) identifyPair(ctx context.Context, private, public *description) (*kmip.CreateKeyPairResponse, error) {
-	first, err := m.identifierOf(ctx, private.name)
-	if err != nil {
+// checkPair is checkRecord for both halves.
+func (m *Manager) checkPair(ctx context.Context, made *kmip.CreateKeyPairResponse, private, public *description, first, second record) error {
+	if m.keeps(private, first) && m.keeps(public, second) {
+		return nil
+	}
+	err := m.undo(ctx, made.Private, private, m.undo(ctx, made.Public, public, errNotKept()))
+	private.rename()
+	public.rename()
+	return err
+}
+
+// pairMadeAs are the two halves that were made under those Names, nil where one is missing.
+func (m *Manager) pairMadeAs(ctx context.Context, private, public string) ([]*found, error) {
+	first, err := m.madeAs(ctx, private)
+	if err != nil || first == nil {
 		return nil, err
 	}
-	second, err := m.identifierOf(ctx, public.name)
-	if err != nil || first == "" || second == "" {
+	second, err := m.madeAs(ctx, public)
+	if err != nil || second == nil {
 		return nil, err
 	}
-	return &kmip.CreateKeyPairResponse{Private: first, Public: second}, nil
+	return []*found{first, second}, nil
 }
 
 // pairRequest gives both halves the algorithm and length, and each its own use and description.

@@ -451,6 +451,38 @@ func TestPairWithoutAnswer(t *testing.T) {
 	}
 }
 
+// TestRecordNotKeptWithoutAnswer is about such servers whose first answer is lost: what is found by its Name is held to the
+// same, for a key that is adopted would be as lost to its project.
+func TestRecordNotKeptWithoutAnswer(t *testing.T) {
+	for name, makes := range map[string]func(*keymgr.Manager) error{
+		"create": func(m *keymgr.Manager) error {
+			_, err := m.CreateKey(t.Context(), alice, createAES("name"))
+			return err
+		},
+		"pair": func(m *keymgr.Manager) error {
+			_, err := m.CreateKeyPair(t.Context(), alice, createAES("name"))
+			return err
+		},
+	} {
+		f := &finding{shelf: newShelf()}
+		f.keep = keepLast(0)
+		lost := false
+		m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			items := f.serve(m)
+			if len(f.ids) > 0 && !lost {
+				lost = true
+				return nil
+			}
+			return items
+		}, lasting(time.Minute))
+		err := makes(m)
+		require.Equal(t, protocol.Unsupported, kind(err), "%s: %v", name, err)
+		require.ErrorContains(t, err, "project_isolation", name)
+		require.NotEmpty(t, f.ids, name)
+		require.Empty(t, f.objects, name)
+	}
+}
+
 // TestNotActiveAndGone has a server refuse to activate a new object, which then is not there to be destroyed.
 func TestNotActiveAndGone(t *testing.T) {
 	s := newShelf()
