@@ -82,6 +82,13 @@ func (c *Client) Authenticate(ctx context.Context) (*Issued, error) {
 	return c.renew(ctx, nil)
 }
 
+// Discard makes the next Authenticate ask for another token, since somebody refused the one it gave.
+func (c *Client) Discard() {
+	c.turn <- struct{}{}
+	c.own = nil
+	<-c.turn
+}
+
 // bound ends a call, whatever number of requests it is made of.
 func (c *Client) bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, callTimeouts*c.config.Timeout, errPatience)

@@ -83,14 +83,15 @@ func (i *identities) Authenticate(ctx context.Context, credential map[string]str
 	}, nil
 }
 
-// Forget drops a token that a server refused, with the client that keeps it.
+// Forget drops a token that a server refused.
 func (i *identities) Forget(credential map[string]string) {
-	if credential == nil {
-		i.service.Close()
-		_ = i.configure() // it went well before; else the old one stays
-		return
+	client := i.service
+	if credential != nil {
+		client = i.logins[digestOf(credential)]
 	}
-	i.drop(digestOf(credential))
+	if client != nil {
+		client.Discard()
+	}
 }
 
 func (i *identities) drop(d digest) {
