@@ -230,7 +230,8 @@ func (c *Client) exchange(ctx context.Context, b *Batch, v Version) (*ResponseMe
 	if err != nil {
 		return nil, err
 	}
-	if c.request, err = b.message(v, credentials).Append(&c.coder, c.request[:0]); err != nil {
+	request := b.message(v, credentials)
+	if c.request, err = request.Append(&c.coder, c.request[:0]); err != nil {
 		return nil, err
 	}
 	reply, err := c.roundTrip(ctx, c.request, len(credentials) > 0 || b.carriesObject())
@@ -240,7 +241,12 @@ func (c *Client) exchange(ctx context.Context, b *Batch, v Version) (*ResponseMe
 	}
 	c.fresh = false
 	c.replies = append(c.replies, reply)
-	return c.decode(b, reply)
+	response, err := c.decode(b, reply)
+	if err != nil {
+		return nil, err
+	}
+	response.redact(request)
+	return response, nil
 }
 
 // decode is the response in a reply, which must fit the batch.

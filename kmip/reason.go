@@ -3,7 +3,6 @@ package kmip
 import (
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // ResultReason says why an operation failed (section 9.1.3.2.29; KMIP 2.1 section 11.46). It is an error, so that a
@@ -201,19 +200,18 @@ func (e *ResultError) Error() string {
 		text = "kmip: " + e.Operation.String() + ": " + e.Reason.String()
 	}
 	if e.Message != "" {
-		text += fmt.Sprintf(" (%q)", e.words())
+		text += fmt.Sprintf(" (%q)", firstLine(e.Message))
 	}
 	return text
 }
 
-// words is as much of the server's message as fits a line. It is cut after a whole word: part of a secret could not be
-// recognised any more, and so not be taken out.
-func (e *ResultError) words() string {
+// firstLine is as much of a text as fits a line.
+func firstLine(text string) string {
 	const line = 256 // bytes
-	if len(e.Message) <= line {
-		return e.Message
+	if len(text) <= line {
+		return text
 	}
-	return e.Message[:strings.LastIndexByte(e.Message[:line], ' ')+1] + "..."
+	return text[:line] + "..."
 }
 
 // Unwrap gives the reason, for errors.Is.

@@ -134,12 +134,10 @@ func TestOperations(t *testing.T) {
 	}
 }
 
-// What a server says fits a line, and is not cut within a word.
+// What a server says fits a line.
 func TestManyWords(t *testing.T) {
-	err := &ResultError{Reason: GeneralFailure, Message: strings.Repeat("word ", 40)}
-	require.ErrorContains(t, err, strings.TrimSpace(err.Message))
-	err.Message += strings.Repeat("t", 1000)
-	require.Equal(t, fmt.Sprintf("kmip: GeneralFailure (%q)", strings.Repeat("word ", 40)+"..."), err.Error())
-	err.Message = strings.Repeat("t", 1000)
-	require.Equal(t, `kmip: GeneralFailure ("...")`, err.Error())
+	err := &ResultError{Reason: GeneralFailure, Message: strings.Repeat("t", 256)}
+	require.Equal(t, fmt.Sprintf("kmip: GeneralFailure (%q)", err.Message), err.Error())
+	err.Message += "t"
+	require.Equal(t, fmt.Sprintf("kmip: GeneralFailure (%q)", strings.Repeat("t", 256)+"..."), err.Error())
 }

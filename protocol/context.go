@@ -40,24 +40,6 @@ func (c *Context) Clear() {
 	c.Castellan.Clear()
 }
 
-// secrets are the tokens and passwords, which stay the context's.
-func (c *Context) secrets() []secret.Bytes {
-	if c == nil {
-		return nil
-	}
-	var token, password secret.Bytes
-	d := decoder{text: c.Castellan}
-	d.object(func(name []byte) {
-		switch string(name) {
-		case "token":
-			d.secret(&token)
-		case "password":
-			d.secret(&password)
-		}
-	})
-	return []secret.Bytes{c.AuthToken, c.ServiceToken, token, password}
-}
-
 func (c *Context) decode(d *decoder) {
 	old := oldNames{empty: &c.EmptyProject}
 	d.object(func(name []byte) {

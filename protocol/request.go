@@ -1,23 +1,17 @@
 package protocol
 
 import (
-	"bytes"
 	"context"
-	"encoding/hex"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
-	"unsafe"
-
-	"kmip-keymgr/internal/secret"
 )
 
 // KeyManager does what requests ask for, one method an operation. who is nil for a request without a context. Arguments
 // are complete and plausible when they arrive. They and who are Serve's again when the method returns, and their secrets
 // are overwritten: keep none. A result becomes Serve's, which overwrites the values in it. ctx has the request's deadline
-// if it named one. An error that is no *Error reaches the caller as internal, and a context's as unavailable.
+// if it named one. An error that is no *Error reaches the caller as internal, and a context's as unavailable. Errors hold no
+// secret of the request, not even where they quote a server.
 type KeyManager interface {
 	CreateKey(ctx context.Context, who *Context, args *CreateKey) (*KeyID, error)
 	CreateKeyPair(ctx context.Context, who *Context, args *CreateKey) (*KeyPair, error)
@@ -356,46 +350,9 @@ func call[P pointer[A], R result, A any](ctx context.Context, r *request, do met
 	defer cancel()
 	answer, err := do(ctx, r.context, args)
 	if err != nil {
-		return nil, redact(err, r.context, args) // never a nil *T that is no nil result
+		return nil, err // never a nil *T that is no nil result
 	}
 	return answer, nil
-}
-
-// redact takes what is secret in a request out of an error's message, in which a server may have quoted it. What is
-// shorter than a word tells nothing, and could be anywhere.
-func redact(err error, who *Context, args any) error {
-	const word = 4
-	e := *asError(err)
-	secrets := who.secrets()
-	if a, ok := args.(*StoreKey); ok {
-		digits := secret.Bytes(hex.AppendEncode(nil, a.Object.Value))
-		defer digits.Clear()
-		capitals := secret.Bytes(bytes.ToUpper(digits))
-		defer capitals.Clear()
-		secrets = append(secrets, a.Object.Value, digits, capitals)
-	}
-	if strings.Contains(e.Message, `\`) { // a server's words may stand there as %q writes them
-		for _, s := range secrets {
-			q := quoted(s)
-			defer q.Clear()
-			secrets = append(secrets, q)
-		}
-	}
-	slices.SortFunc(secrets, func(a, b secret.Bytes) int { return len(b) - len(a) }) // one may be part of another
-	for _, s := range secrets {
-		if len(s) >= word && bytes.Contains([]byte(e.Message), s) {
-			e.Message = string(bytes.ReplaceAll([]byte(e.Message), s, []byte("***")))
-		}
-	}
-	return &e
-}
-
-// quoted is a secret as %q writes it within quotes: in one array, for the caller to clear, and without the copy that string(s)
-// would leave.
-func quoted(s secret.Bytes) secret.Bytes {
-	const longest = 4 // bytes for one, as in \xff
-	text := strconv.AppendQuote(make([]byte, 0, longest*len(s)+2), unsafe.String(unsafe.SliceData(s), len(s)))
-	return text[1 : len(text)-1]
 }
 
 func decodeArgs(text []byte, args arguments) error {

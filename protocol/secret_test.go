@@ -1,9 +1,7 @@
 package protocol_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -134,81 +132,6 @@ func TestSecretsAreOverwritten(t *testing.T) {
 func requireCleared(t *testing.T, b []byte, length int) {
 	t.Helper()
 	require.Equal(t, make([]byte, length), []byte(b))
-}
-
-// quoting refuses whatever it is asked, and quotes it.
-type quoting struct {
-	stub
-	words string
-}
-
-func (q *quoting) StoreKey(context.Context, *protocol.Context, *protocol.StoreKey) (*protocol.KeyID, error) {
-	return nil, &protocol.Error{Kind: protocol.Internal, Message: "the server says: " + q.words}
-}
-
-// TestQuotedSecrets has a server quote what it was sent. No error passes that on.
-func TestQuotedSecrets(t *testing.T) {
-	secrets := []string{"the-auth-token", "the-service-token", "castellans-token", "castellans-password", "the value", "7468652076616c7565", "7468652076616C7565"}
-	q := &quoting{words: strings.Join(secrets, ", ") + " and a key"}
-	request := `{"version":1,"op":"store_key","context":{"auth_token":"the-auth-token","service_token":"the-service-token",` +
-		`"castellan":{"type":"token","token":"castellans-token","password":"castellans-password"}},` +
-		`"args":{"object":{"type":"passphrase","value":"7468652076616c7565"}}}`
-	var out bytes.Buffer
-	require.Equal(t, protocol.Failed, protocol.Serve(t.Context(), strings.NewReader(request), &out, q))
-	require.Contains(t, out.String(), "the server says: ***, ***, ***, ***, ***, ***, *** and a key")
-	q.words = "no"
-	out.Reset()
-	protocol.Serve(t.Context(), strings.NewReader(`{"version":1,"op":"store_key","args":{"object":{"type":"passphrase","value":"6e6f"}}}`), &out, q)
-	require.Contains(t, out.String(), "the server says: no")
-}
-
-// TestQuotedWithEscapes: an error shows a server's words as %q writes them, in which a secret may look otherwise.
-func TestQuotedWithEscapes(t *testing.T) {
-	for _, value := range []string{`my "secret" value`, `my\secret`, "my\nsecret", "my \xffsecret"} {
-		var out bytes.Buffer
-		q := &quoting{words: fmt.Sprintf("no (%q)", "bad value "+value)}
-		protocol.Serve(t.Context(), strings.NewReader(fmt.Sprintf(`{"version":1,"op":"store_key","args":{"object":{"type":"passphrase","value":"%x"}}}`,
-			value)), &out, q)
-		require.Contains(t, out.String(), `the server says: no (\"bad value ***\")`, value)
-	}
-}
-
-// TestShortSecrets: a password of four characters is kept out of errors too. What is shorter could be in any text.
-func TestShortSecrets(t *testing.T) {
-	const request = `{"version":1,"op":"store_key","context":{"auth_token":%q,"service_token":%q,"castellan":{"token":%q,"password":%q}},` +
-		`"args":{"object":{"type":"passphrase","value":%q}}}`
-	for at, field := range []string{"auth_token", "service_token", "castellan's token", "castellan's password", "value", "value's digits"} {
-		for quoted, hidden := range map[string]bool{"abc": false, "abcd": true, "abcde": true, "abcdef": true} {
-			secrets := []any{"", "", "", "", ""}
-			switch {
-			case at < 4:
-				secrets[at] = quoted
-			case field == "value":
-				secrets[at] = hex.EncodeToString([]byte(quoted))
-			case len(quoted)%2 == 0:
-				secrets[4] = quoted
-			default:
-				continue // half a byte
-			}
-			var out bytes.Buffer
-			q := &quoting{words: quoted + "!"}
-			require.Equal(t, protocol.Failed, protocol.Serve(t.Context(), strings.NewReader(fmt.Sprintf(request, secrets...)), &out, q))
-			if hidden {
-				require.Contains(t, out.String(), "the server says: ***!", field)
-			} else {
-				require.Contains(t, out.String(), "the server says: abc!", field)
-			}
-		}
-	}
-}
-
-// TestSecretWithinASecret: a token that a password begins with does not leave the rest of the password in an error.
-func TestSecretWithinASecret(t *testing.T) {
-	var out bytes.Buffer
-	q := &quoting{words: "token-and-more and token"}
-	protocol.Serve(t.Context(), strings.NewReader(`{"version":1,"op":"store_key","context":{"auth_token":"token",`+
-		`"castellan":{"password":"token-and-more"}},"args":{"object":{"type":"passphrase","value":""}}}`), &out, q)
-	require.Contains(t, out.String(), "the server says: *** and ***")
 }
 
 // TestClearedContext: a caller who is done with somebody leaves none of what proves that it is them.

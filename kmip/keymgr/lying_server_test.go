@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"strconv"
 	"sync"
@@ -524,4 +525,24 @@ func TestGoneAtTheSecondDestroy(t *testing.T) {
 	_, err := m.DeleteKey(t.Context(), alice, &protocol.DeleteKey{KeyID: asked})
 	require.NoError(t, err)
 	require.Equal(t, 2, destroys)
+}
+
+// TestQuotedKeys has a server quote the keys that are registered without the caller's having said them: copies, and keys made
+// here.
+func TestQuotedKeys(t *testing.T) {
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		refusal := fails(kmip.InvalidField)
+		switch p := m.Items[0].Payload.(type) {
+		case *kmip.Register:
+			refusal.Message = fmt.Sprintf("bad key %x", p.Object.Value.Data)
+			return []kmip.ResponseItem{refusal}
+		case *kmip.Create:
+			return []kmip.ResponseItem{refusal}
+		}
+		return shows(m, asked, asked, "project-a")
+	})
+	_, err := m.CopyKey(t.Context(), alice, &protocol.CopyKey{KeyID: asked})
+	require.ErrorContains(t, err, `("bad key ***")`)
+	_, err = m.CreateKey(t.Context(), alice, &protocol.CreateKey{Algorithm: "AES", Length: 512})
+	require.ErrorContains(t, err, `("bad key ***")`)
 }
