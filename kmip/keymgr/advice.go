@@ -124,6 +124,10 @@ func (c *credential) refusedAdvice(err error, authenticated, optional bool) stri
 		"credential (mode = integrated)"
 }
 
+// asksKeystone is about a server that does not refuse a token of nobody's.
+const asksKeystone = "the server must ask Keystone about the token in the OpenStack credential (docs/credential.md); if it does not " +
+	"know that credential, mode in [kmip] must be standalone"
+
 // identityAdvice is about a caller who cannot be found out.
 func identityAdvice(err error, credential map[string]string) string {
 	var e *protocol.Error

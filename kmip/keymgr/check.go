@@ -181,7 +181,7 @@ func (h *hostCheck) ask(ctx context.Context) {
 	case err == nil && h.credential.err != nil:
 		h.note(h.serverOutcome(said), failed(h.credential.err, h.credential.advice))
 	case err == nil && h.credential.integrated:
-		h.note(h.serverOutcome(said), h.distrust(ctx))
+		h.note(h.serverOutcome(said), h.trust(ctx))
 	case err == nil:
 		h.note(h.serverOutcome(said), outcome{detail: h.accepted(authenticated)})
 	case authenticated:
@@ -193,16 +193,28 @@ func (h *hostCheck) ask(ctx context.Context) {
 	}
 }
 
-// distrust asks with a token that Keystone never issued, which a server that asks Keystone refuses. One that does not would
-// show every key to everybody, since in integrated mode it alone keeps projects apart.
-func (h *hostCheck) distrust(ctx context.Context) outcome {
+// trust asks a question about keys, which Query is not: a server may answer that to anybody. It asks for the caller, whose token
+// must be accepted, and then with one that Keystone never issued, which must be refused for that. A server that takes any
+// token would show every key to everybody, since in integrated mode it alone keeps projects apart.
+func (h *hostCheck) trust(ctx context.Context) outcome {
+	if err := h.look(ctx); err != nil {
+		return failed(err, h.credential.refusedAdvice(err, true, false))
+	}
 	forged := kmip.OpenStackCredential(&kmip.RequestContext{AuthToken: []byte("a token that nobody gave")})
 	h.probe.As(&forged)
-	if _, err := kmip.Do(ctx, h.probe.Client, locate(protocol.NewUUID())); err == nil {
-		return failed(errors.New("a token that Keystone never issued is accepted too"), "the server must ask Keystone about the token in the "+
-			"OpenStack credential (docs/credential.md); if it does not know that credential, mode in [kmip] must be standalone")
+	switch err := h.look(ctx); {
+	case err == nil:
+		return failed(errors.New("a token that Keystone never issued is accepted too"), asksKeystone)
+	case !isAboutCaller(err):
+		return failed(fmt.Errorf("a token that Keystone never issued is not refused as such: %w", err), asksKeystone)
 	}
 	return outcome{detail: h.accepted(true)}
+}
+
+// look is a question about keys that finds none.
+func (h *hostCheck) look(ctx context.Context) error {
+	_, err := kmip.Do(ctx, h.probe.Client, locate(protocol.NewUUID()))
+	return err
 }
 
 func query(ctx context.Context, probe *kmip.Probe) (*kmip.QueryResponse, error) {

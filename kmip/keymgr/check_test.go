@@ -527,18 +527,44 @@ func TestRefusing(t *testing.T) {
 	}
 }
 
-// TestCheckOfAQuestionForAnyone: a server may answer Query whoever asks, since that shows no key.
+// TestCheckOfAQuestionForAnyone: a server may answer Query whoever asks, since that shows no key, and so proves nothing of the
+// credential. Only one that takes the caller's token, and refuses one of nobody's for what it is, keeps projects apart.
 func TestCheckOfAQuestionForAnyone(t *testing.T) {
-	config := keymgr.Config{Timeout: time.Minute, Identities: new(desk)}
-	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
-		if _, is := m.Items[0].Payload.(*kmip.Query); is {
+	const nobody = kmip.AuthenticationNotSuccessful
+	for _, test := range []struct {
+		real, forged kmip.ResultReason // of the refusals, 0 for none
+		detail       string            // of the step that fails, "" where none does
+	}{
+		{0, nobody, ""},
+		{0, kmip.IdentityUnavailable, ""},
+		{0, 0, "never issued is accepted too"},
+		{0, kmip.GeneralFailure, "not refused as such: kmip: Locate: GeneralFailure"},
+		{0, kmip.ItemNotFound, "not refused as such: kmip: Locate: ItemNotFound"},
+		{nobody, nobody, "Locate: AuthenticationNotSuccessful"},
+		{kmip.OperationNotSupported, kmip.OperationNotSupported, "Locate: OperationNotSupported"},
+	} {
+		m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			if _, is := m.Items[0].Payload.(*kmip.Query); is {
+				return newShelf().serve(m)
+			}
+			who, err := m.Header.Credentials[0].RequestContext()
+			reason := test.real
+			if err != nil || string(who.AuthToken) == forged {
+				reason = test.forged
+			}
+			if reason != 0 {
+				return refuses(m, reason)
+			}
 			return newShelf().serve(m)
-		}
-		return refuses(m, kmip.AuthenticationNotSuccessful)
-	}, config)
-	c, err := m.Check(t.Context(), nil, &protocol.CheckOptions{})
-	require.NoError(t, err)
-	require.True(t, c.OK, "%+v", c.Steps)
+		}, keymgr.Config{Timeout: time.Minute, Identities: new(desk)})
+		c, err := m.Check(t.Context(), nil, &protocol.CheckOptions{})
+		require.NoError(t, err)
+		require.Equal(t, test.detail == "", c.OK, "%+v", c.Steps)
+		last := c.Steps[len(c.Steps)-1]
+		require.Equal(t, "credential", last.Step)
+		require.Contains(t, last.Detail, test.detail)
+		require.Equal(t, c.OK, last.Advice == "")
+	}
 }
 
 // TestCheckThatLeavesAKey: both what is wrong with the key and why it could not be destroyed are told, and an operator who
