@@ -81,8 +81,9 @@ func size(p kmip.Payload) (bytes int) {
 			bytes += len(p.Attributes[i].Value.Data)
 		}
 	case *kmip.LocateResponse:
+		const header, padding = 8, 8
 		for _, id := range p.UniqueIdentifiers {
-			bytes += len(id)
+			bytes += header + len(id) + padding
 		}
 	}
 	return bytes

@@ -35,14 +35,19 @@ func (m *Manager) listKeys(ctx context.Context, who *protocol.Context, args *pro
 	return list, nil
 }
 
+// page is how many identifiers are asked for at a time where all of them are too large for one answer.
+const page = 10000
+
 // locateAll finds all objects with the attributes, where a server names no more than so many at a time and says how many
 // there are (since KMIP 1.3). One that is named again, by a server that always begins at the first or since another one was
-// made in between, is listed once.
+// made in between, is listed once. Where some were destroyed in between, as many others may have moved to before the page that
+// was read, and it is read again from so much earlier on.
 func (m *Manager) locateAll(ctx context.Context, attributes kmip.Attributes) ([]string, error) {
 	var all []string
 	known := map[string]bool{}
-	for offset := 0; ; {
-		located, err := kmip.Do(ctx, m.client, &kmip.Locate{OffsetItems: int32(offset), Attributes: attributes})
+	request := kmip.Locate{Attributes: attributes}
+	for total := int32(0); ; {
+		located, err := m.locateSome(ctx, &request)
 		if err != nil {
 			return nil, err
 		}
@@ -53,12 +58,34 @@ func (m *Manager) locateAll(ctx context.Context, attributes kmip.Attributes) ([]
 				all = append(all, id)
 			}
 		}
-		offset += len(located.UniqueIdentifiers)
-		if len(located.UniqueIdentifiers) == 0 || offset >= int(located.LocatedItems) {
+		n, gone := int32(len(located.UniqueIdentifiers)), max(total-located.LocatedItems, 0)
+		total = located.LocatedItems
+		if gone > 0 {
+			request.OffsetItems = max(request.OffsetItems-gone, 0)
+			continue
+		}
+		request.OffsetItems += n
+		if n == 0 || request.OffsetItems >= total && (request.MaximumItems == 0 || n < request.MaximumItems) {
 			return all, nil
 		}
 		m.client.Forget() // pages may be long, and many
 	}
+}
+
+// locateSome finds all that is asked for or, where that is too large for one answer, a page of it. Before KMIP 1.3 there are no
+// pages, for no answer can begin where another one ended.
+func (m *Manager) locateSome(ctx context.Context, request *kmip.Locate) (*kmip.LocateResponse, error) {
+	b := kmip.Batch{Bounded: true}
+	located := kmip.Add(&b, request)
+	err := m.client.Run(ctx, &b)
+	if err == nil {
+		err = located.Err
+	}
+	if errors.Is(err, kmip.ResponseTooLarge) && request.MaximumItems == 0 && m.client.Version() >= kmip.V1_3 {
+		request.MaximumItems = page
+		return m.locateSome(ctx, request)
+	}
+	return located.Response, err
 }
 
 // filter is what a Locate can look for. It only saves reading: what is read is held against the same conditions.

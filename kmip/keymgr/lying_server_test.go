@@ -57,8 +57,13 @@ func listen(t *testing.T, pki *mock.PKI, converse func(net.Conn)) string {
 
 // lieAt returns a manager for liars that were started.
 func lieAt(t *testing.T, pki *mock.PKI, config keymgr.Config, hosts ...string) *keymgr.Manager {
+	return lieIn(t, kmip.V1_4, pki, config, hosts...)
+}
+
+// lieIn is lieAt in a version.
+func lieIn(t *testing.T, v kmip.Version, pki *mock.PKI, config keymgr.Config, hosts ...string) *keymgr.Manager {
 	client := kmip.NewClient(kmip.Config{
-		Hosts: hosts, Version: kmip.V1_4, ConnectTimeout: 5 * time.Second, MaxRetries: 3, RetryInterval: time.Millisecond,
+		Hosts: hosts, Version: v, ConnectTimeout: 5 * time.Second, MaxRetries: 3, RetryInterval: time.Millisecond,
 		TLS: kmip.TLS{Certificate: pki.Client, Roots: pki.Roots, MinVersion: tls.VersionTLS13},
 	})
 	t.Cleanup(func() { client.Close() })
