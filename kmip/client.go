@@ -268,7 +268,11 @@ func (c *Client) roundTrip(ctx context.Context, request []byte, secret bool) ([]
 	stop := bound(ctx, c.conn)
 	defer stop()
 	if err := write(c.conn, request, secret); err != nil {
-		return nil, c.lost(ctx, c.lastWords(err))
+		reply, err := c.lastWords(err)
+		if err != nil {
+			return nil, c.lost(ctx, err)
+		}
+		return reply, nil
 	}
 	reply, err := ttlv.ReadMessage(c.conn, ttlv.TagResponseMessage, MaxResponse)
 	var bad *ttlv.Error
@@ -281,16 +285,20 @@ func (c *Client) roundTrip(ctx context.Context, request []byte, secret bool) ([]
 	return reply, nil
 }
 
-// lastWords is the reason that the server gave before it hung up on a write, or else the write's own error.
-func (c *Client) lastWords(err error) error {
+// lastWords is what the server answered before it hung up on a write, or else why: its reason where it gave one, or the write's
+// own error.
+func (c *Client) lastWords(err error) ([]byte, error) {
 	if isTimeout(err) {
-		return err
+		return nil, err
 	}
-	_, said := c.conn.Read(make([]byte, 1))
-	if isPermanent(explainRefusal(said)) {
-		return said
+	reply, said := ttlv.ReadMessage(c.conn, ttlv.TagResponseMessage, MaxResponse)
+	switch {
+	case said == nil:
+		return reply, nil
+	case isPermanent(explainRefusal(said)):
+		return nil, said
 	}
-	return err
+	return nil, err
 }
 
 // lost is the error of an exchange that broke off. A server that refuses the client's certificate says so, in TLS 1.3,

@@ -514,7 +514,7 @@ func TestLastWords(t *testing.T) {
 	err := c.connect(soon(t))
 	require.NoError(t, err, "TLS 1.3 tells a client nothing in the handshake")
 	require.Eventually(t, func() bool { _, err = c.conn.Write([]byte{0}); return err != nil }, 10*time.Second, time.Millisecond)
-	err = c.lastWords(err)
+	_, err = c.lastWords(err)
 	require.ErrorContains(t, err, "unknown certificate authority")
 	var lost *TransportError
 	require.ErrorAs(t, c.lost(soon(t), err), &lost)
@@ -522,6 +522,22 @@ func TestLastWords(t *testing.T) {
 	c.fresh = false
 	require.ErrorAs(t, c.lost(soon(t), err), &lost)
 	require.True(t, lost.Sent)
+}
+
+// TestRefusedBeforeItWasRead has a server refuse a request that is too long for it, and hang up before it has read it all: that
+// is no request that may have been carried out.
+func TestRefusedBeforeItWasRead(t *testing.T) {
+	p := pki()
+	s := listen(t, func(_ *server, raw net.Conn) {
+		defer raw.Close()
+		conn := tls.Server(raw, &tls.Config{Certificates: []tls.Certificate{p.serverCert}, ClientCAs: p.pool, ClientAuth: tls.RequireAndVerifyClientCert})
+		if _, err := conn.Read(make([]byte, 8)); err == nil {
+			send(conn, encoded(refused(V1_4, InvalidMessage)))
+		}
+	})
+	_, err := Do(soon(t), client(t, nil, s), &Register{Object: rawKey(make([]byte, 12<<20)...)})
+	require.ErrorIs(t, err, InvalidMessage)
+	require.Equal(t, 1, s.connections())
 }
 
 // TestStaysWithTheRefuser has the only host that is there be read-only. The next request begins with it.

@@ -80,6 +80,15 @@ func TestFaultsCount(t *testing.T) {
 	do(t, c, &kmip.Locate{})
 }
 
+// TestAFaultsReason is what the fault says, though a server of 1.x would not give it.
+func TestAFaultsReason(t *testing.T) {
+	for _, v := range []kmip.Version{kmip.V1_0, kmip.V1_4, kmip.V2_0} {
+		server := start(t, mock.Config{})
+		server.Inject(mock.Fault{Operation: kmip.OpCreate, Action: mock.Fail, Reason: kmip.NonUniqueNameAttribute})
+		refused(t, connect(t, server.Client(), v), createAES(), kmip.NonUniqueNameAttribute)
+	}
+}
+
 func TestAFaultInABatchFailsItsItem(t *testing.T) {
 	server := start(t, mock.Config{})
 	server.Inject(mock.Fault{Operation: kmip.OpActivate, Action: mock.Fail, Reason: kmip.OperationNotSupported})

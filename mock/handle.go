@@ -233,10 +233,15 @@ func fail(item *kmip.ResponseItem, err error, v kmip.Version) {
 		item.Message = refused.Message
 	}
 	errors.As(err, &item.Reason)
-	if v < kmip.V2_0 {
+	if v < kmip.V2_0 && !errors.As(err, new(injected)) {
 		item.Reason = reasonBefore2(item.Reason)
 	}
 }
+
+// injected is a refusal by a fault, with the fault's reason whatever the version.
+type injected struct{ error }
+
+func (i injected) Unwrap() error { return i.error }
 
 // refusal is a failed operation, as the client will see it.
 func refusal(reason kmip.ResultReason, format string, args ...any) error {

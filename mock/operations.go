@@ -44,7 +44,7 @@ func (t *turn) run(m *kmip.RequestMessage, list []kmip.ResponseItem, faults fail
 func (t *turn) item(item *kmip.RequestItem, faults failing) (kmip.Payload, error) {
 	switch reason := faults.reason(item.Operation); {
 	case reason != 0:
-		return nil, refusal(reason, "injected fault")
+		return nil, injected{refusal(reason, "injected fault")}
 	case !t.server.supports(item.Operation, t.version):
 		return nil, refusal(kmip.OperationNotSupported, "no operation %v in KMIP %v here", item.Operation, t.version)
 	case item.Extension != nil && item.Extension.Critical:

@@ -170,6 +170,10 @@ class KMIPKeyManager(key_manager.KeyManager):
         except (TypeError, ValueError) as e:
             raise exception.KeyManagerError(
                 reason='the request %s cannot be written: %s' % (op, e))
+        except AttributeError as e:
+            # options also uses what is private in oslo.config.
+            raise exception.KeyManagerError(
+                reason='the driver does not know this oslo.config: %s' % e)
         if 'error' in answer:
             raise errors.from_answer(
                 answer['error'], args.get('key_id'), context)
