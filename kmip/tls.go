@@ -238,7 +238,8 @@ func alerted(err error, alerts ...tls.AlertError) bool {
 	return slices.ContainsFunc(alerts, func(a tls.AlertError) bool { return a.Error() == remote.Err.Error() })
 }
 
-// offered are the names of the suites that the client offers: those named, which are of TLS 1.2, or else Go's own.
+// offered are the names of the suites that the client offers: those named, or else Go's own, of TLS 1.2, and all of TLS 1.3,
+// where none can be chosen.
 func (t *TLS) offered() []string {
 	var names []string
 	if t.MinVersion < tls.VersionTLS13 {
@@ -246,11 +247,10 @@ func (t *TLS) offered() []string {
 			names = append(names, tls.CipherSuiteName(id))
 		}
 	}
-	if names != nil {
-		return names
-	}
+	chosen := names != nil
 	for _, s := range tls.CipherSuites() {
-		if slices.Max(s.SupportedVersions) >= t.MinVersion {
+		newest := slices.Max(s.SupportedVersions)
+		if newest == tls.VersionTLS13 || newest >= t.MinVersion && !chosen {
 			names = append(names, s.Name)
 		}
 	}

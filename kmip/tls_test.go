@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"net"
 	"os"
 	"slices"
@@ -89,7 +90,7 @@ func TestHandshakeErrors(t *testing.T) {
 		{
 			"no common suite, named", func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 },
 			func(c *Config) { c.TLS.CipherSuites = []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA256} },
-			[]string{"accepts none of the suites offered: TLS_RSA_WITH_AES_128_CBC_SHA256; ", "tls_ciphers"},
+			[]string{"accepts none of the suites offered: TLS_RSA_WITH_AES_128_CBC_SHA256, TLS_AES_128_GCM_SHA256, ", "tls_ciphers"},
 		},
 		{
 			"client refused, TLS 1.2", func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }, strange,
@@ -266,11 +267,30 @@ func TestLateHandshakeFailure(t *testing.T) {
 func TestSuitesOffered(t *testing.T) {
 	refused := &net.OpError{Op: "remote error", Err: alertHandshakeFailure}
 	client := TLS{CipherSuites: []uint16{old}}
-	require.ErrorContains(t, client.explain(refused, false), "suites offered: "+tls.CipherSuiteName(old)+"; for an old server, name its suites in tls_ciphers (TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256, ")
+	require.ErrorContains(t, client.explain(refused, false), "TLS_CHACHA20_POLY1305_SHA256; for an old server, name its suites in tls_ciphers (TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256, ")
 	require.ErrorContains(t, client.explain(refused, true), "the server does not accept the certificate in certfile")
 	client.MinVersion = tls.VersionTLS13
 	require.ErrorContains(t, client.explain(refused, false),
 		"suites offered: TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256; for an old server, set tls_min_version = 1.2")
+}
+
+// TestSuitesOnTheWire: an operator who reads what was offered must not look for what was, or miss it.
+func TestSuitesOnTheWire(t *testing.T) {
+	for _, client := range []TLS{{}, {CipherSuites: []uint16{old}}, {MinVersion: tls.VersionTLS13}, {MinVersion: tls.VersionTLS13, CipherSuites: []uint16{old}}} {
+		ours, theirs := net.Pipe()
+		var hello []string
+		server := tls.Server(theirs, &tls.Config{GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+			for _, id := range h.CipherSuites {
+				hello = append(hello, tls.CipherSuiteName(id))
+			}
+			return nil, errors.New("seen enough")
+		}})
+		client.MinVersion = max(client.MinVersion, tls.VersionTLS12)
+		go tls.Client(ours, client.config("kms")).Handshake()
+		require.Error(t, server.HandshakeContext(soon(t)))
+		ours.Close()
+		require.ElementsMatch(t, hello, client.offered())
+	}
 }
 
 // TestNoRoots: to crypto/tls none would be the system's.

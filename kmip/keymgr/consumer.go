@@ -87,7 +87,7 @@ func (m *Manager) removeConsumer(ctx context.Context, who *protocol.Context, arg
 	return &protocol.Done{}, m.changeConsumer(ctx, who, args.KeyID, done, func(ctx context.Context, f *found) error {
 		a := f.recorded(args.Consumer)
 		if a == nil {
-			return &protocol.Error{Kind: protocol.NotFound, Reason: kmip.ItemNotFound.String(), Message: "the key has no such consumer"}
+			return &protocol.Error{Kind: protocol.NotFound, Message: "the key has no such consumer"}
 		}
 		if m.client.Version() < kmip.V2_0 && f.sameIndex(a) > 1 { // and so the server could take another for it
 			return &protocol.Error{Kind: protocol.Unsupported, Message: "the server does not tell the instances of an attribute apart by an index"}
