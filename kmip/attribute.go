@@ -6,9 +6,9 @@ import (
 	"kmip-keymgr/ttlv"
 )
 
-// This file is the one place that knows how the protocol versions write attributes: 1.x as {Attribute Name, Attribute
-// Index, Attribute Value} in a Template-Attribute (section 2.1.1), 2.x as a field of its own tag in an Attributes
-// structure (KMIP 2.1 section 5.1). One table serves both, since an attribute's name in 1.x is that of its tag.
+// This file is the one place that knows how the protocol versions write attributes: 1.x as an Attribute {Attribute Name,
+// Attribute Index, Attribute Value} (section 2.1.1) in a Template-Attribute (section 2.1.8), 2.x as a field of its own tag in
+// an Attributes structure (KMIP 2.1 section 5.1). One table serves both, since an attribute's name in 1.x is that of its tag.
 
 // attributeTags are the attributes of the specification.
 var attributeTags = [...]ttlv.Tag{
@@ -92,8 +92,9 @@ func references(c *ttlv.Coder, names *[]AttributeName) {
 // Attribute is one attribute of an object. Index tells instances of one name apart, in 1.x only.
 type Attribute struct {
 	AttributeName
-	Index int32
-	Value ttlv.Value
+	Index  int32
+	zeroth bool // the message says so, of an Index of 0
+	Value  ttlv.Value
 }
 
 // Attributes are attributes in the order of the message.
@@ -102,7 +103,10 @@ type Attributes []Attribute
 // v1 is the attribute in the form of 1.x.
 func (a *Attribute) v1(c *ttlv.Coder) {
 	a.text(c)
-	ttlv.Optional(c, ttlv.TagAttributeIndex, &a.Index, (*ttlv.Coder).Int)
+	if c.Present(ttlv.TagAttributeIndex, a.Index != 0 || a.zeroth) {
+		c.Int(ttlv.TagAttributeIndex, &a.Index)
+		a.zeroth = a.Index == 0
+	}
 	c.Value(ttlv.TagAttributeValue, &a.Value)
 }
 

@@ -110,6 +110,19 @@ func TestLocateOfAll(t *testing.T) {
 	}
 }
 
+// TestIndexOfZero: a server may write an Attribute Index that could be left out. What it sent is what it reads again.
+func TestIndexOfZero(t *testing.T) {
+	name := NameAttribute("n")
+	name.zeroth = true
+	shown := &GetAttributesResponse{UniqueIdentifier: "1", Attributes: Attributes{name, NameAttribute("o")}}
+	sent := encoded(response(V1_4, OpGetAttributes, shown))
+	require.Equal(t, 1, bytes.Count(sent, []byte{0x42, 0, 0x09, 2, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0}))
+	var m ResponseMessage
+	require.NoError(t, m.Decode(new(ttlv.Coder), sent))
+	require.Equal(t, shown, m.Items[0].Payload)
+	require.Equal(t, sent, encoded(&m))
+}
+
 // TestTooManyAttributes: a server could fill the client's memory with a message of them.
 func TestTooManyAttributes(t *testing.T) {
 	many := Attributes(slices.Repeat([]Attribute{TextAttribute(ttlv.TagObjectGroup, "g")}, maxAttributes+1))
