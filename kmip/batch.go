@@ -82,10 +82,15 @@ func (c *Client) Run(ctx context.Context, b *Batch) error {
 	return nil
 }
 
-// mayGoSingly reports whether a server may have refused the message for its being a batch.
+// mayGoSingly reports whether a server may have refused the message for its being a batch: as a whole, or each item of it.
 func (b *Batch) mayGoSingly(m *ResponseMessage) bool {
+	if len(b.items) < 2 {
+		return false
+	}
 	refused := m.refusal()
-	return refused != nil && len(b.items) > 1 && refused.Reason.aboutBatches()
+	return refused != nil && refused.Reason.aboutBatches() || len(m.Items) > 1 && !slices.ContainsFunc(m.Items, func(i ResponseItem) bool {
+		return i.Status != StatusFailed || i.Reason != FeatureNotSupported
+	})
 }
 
 // runSingly runs the operations from the given one on in messages of their own, with the ID Placeholder filled in here. A
@@ -108,7 +113,7 @@ func (c *Client) runSingly(ctx context.Context, b *Batch, from int, placeholder 
 		if refused := response.refusal(); refused != nil && refused.Operation == 0 {
 			one.items[0].deliver(nil, refused)
 		} else {
-			c.single = true
+			c.single = c.single || response.Items[0].Reason != FeatureNotSupported
 			placeholder = one.deliver(response, c.server, placeholder)
 		}
 		if response.Items[0].Status != StatusSuccess && !b.Continue {

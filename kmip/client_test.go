@@ -550,6 +550,8 @@ func TestBatch(t *testing.T) {
 		{"the last fails", []reply{failing(2)}, []string{whole}, [3]error{nil, nil, PermissionDenied}},
 		{"the first fails", []reply{failing(0)}, []string{whole}, [3]error{PermissionDenied, ErrNotRun, ErrNotRun}},
 		{"one by one", []reply{unbatched(FeatureNotSupported)}, append([]string{whole}, singly...), [3]error{}},
+		{"one by one, each refused", []reply{eachUnbatched}, append([]string{whole}, singly...), [3]error{}},
+		{"none of them, each refused", []reply{allRefused}, []string{whole, singly[0]}, [3]error{FeatureNotSupported, ErrNotRun, ErrNotRun}},
 		{"one by one, one fails", []reply{unbatched(OperationNotSupported), ok, failing(0)}, append([]string{whole}, singly[:2]...), [3]error{nil, PermissionDenied, ErrNotRun}},
 		{
 			"only the first was done",
@@ -572,6 +574,35 @@ func TestBatch(t *testing.T) {
 			}
 		})
 	}
+}
+
+// eachUnbatched answers single operations and refuses each one of several.
+func eachUnbatched(conn *tls.Conn, r *RequestMessage) bool {
+	if len(r.Items) == 1 {
+		return ok(conn, r)
+	}
+	return allRefused(conn, r)
+}
+
+func allRefused(conn *tls.Conn, r *RequestMessage) bool {
+	return otherwise(func(m *ResponseMessage) {
+		for i := range m.Items {
+			m.Items[i].Status, m.Items[i].Reason, m.Items[i].Payload = StatusFailed, FeatureNotSupported, nil
+		}
+	})(conn, r)
+}
+
+// TestRefusedSinglyToo: a server that does not carry an operation out in a batch or alone may yet take batches of others.
+func TestRefusedSinglyToo(t *testing.T) {
+	s := serve(t, nil, allRefused, allRefused, allRefused, ok)
+	c := client(t, nil, s)
+	for range 2 {
+		b := Batch{Continue: true}
+		Add(&b, get)
+		Add(&b, get)
+		require.NoError(t, c.Run(soon(t), &b))
+	}
+	require.Equal(t, []string{"Get Get 1.4", "Get 1.4", "Get 1.4", "Get Get 1.4"}, s.asked())
 }
 
 // oneByOne has a server refuse a batch and then do as the script says.
