@@ -62,6 +62,9 @@ func NewClient(config Config) *Client {
 // firstRequest is the room for requests, in bytes, that a client begins with: enough for all but the largest objects.
 const firstRequest = 4096
 
+// maxRequest is the room that it keeps: one large object does not make it large for ever.
+const maxRequest = 64 << 10
+
 // reset begins with a server of which nothing is known yet.
 func (c *Client) reset(server string) {
 	c.server, c.version, c.settled, c.single, c.writes = server, c.versions()[0], false, false, false
@@ -107,6 +110,9 @@ func (c *Client) Version() Version { return c.version }
 // gone then.
 func (c *Client) Forget() {
 	clear(c.request[:cap(c.request)])
+	if cap(c.request) > maxRequest {
+		c.request = make([]byte, 0, firstRequest)
+	}
 	for _, reply := range c.replies {
 		clear(reply)
 	}

@@ -934,3 +934,12 @@ func TestBoundIsLifted(t *testing.T) {
 	_, err := near.Read(make([]byte, 1))
 	require.NoError(t, err)
 }
+
+// TestLargeRequestIsLetGo: a session that stored one large object would have as much memory for ever.
+func TestLargeRequestIsLetGo(t *testing.T) {
+	c := client(t, nil, serve(t, nil, ok))
+	_, _ = Do(soon(t), c, &Register{Object: rawKey(make([]byte, 1<<20)...)})
+	require.Greater(t, cap(c.request), 1<<20)
+	c.Forget()
+	require.Equal(t, firstRequest, cap(c.request))
+}

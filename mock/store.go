@@ -336,8 +336,11 @@ func (s *store) clear() {
 
 func hasValue(o *kmip.Object) bool { return o.Value.Type != 0 }
 
-// clearObject overwrites an object's value.
-func clearObject(o *kmip.Object) { clear(o.Value.Data) }
+// clearObject overwrites an object's value and lets go of it.
+func clearObject(o *kmip.Object) {
+	clear(o.Value.Data)
+	o.Value.Data = nil
+}
 
 // copyObject is a copy that shares no key material.
 func copyObject(o *kmip.Object) kmip.Object {

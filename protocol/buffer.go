@@ -10,10 +10,15 @@ import (
 // encoding/json it writes into no pooled memory: after wipe its bytes are gone.
 type buffer []byte
 
+// maxKept is how large an array a buffer keeps, in bytes: one large object does not make a session large for ever.
+const maxKept = 64 << 10
+
 // wipe overwrites what is in the buffer and makes it empty, ready to be used again.
 func (b *buffer) wipe() {
 	clear(*b)
-	*b = (*b)[:0]
+	if *b = (*b)[:0]; cap(*b) > maxKept {
+		*b = nil
+	}
 }
 
 // grow makes place for n more bytes.

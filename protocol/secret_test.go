@@ -165,3 +165,27 @@ func TestUnansweredInputIsOverwritten(t *testing.T) {
 		requireCleared(t, room, len(room))
 	}
 }
+
+// TestLargeObjectsAreLetGo: a session that gave out one large object would have as much memory for ever, and clear it in each
+// request.
+func TestLargeObjectsAreLetGo(t *testing.T) {
+	km, out := &large{value: make(secret.Bytes, 1<<20)}, &kept{}
+	const request = `{"version":1,"op":"get_key","args":{"key_id":"` + keyID + `"}}`
+	in := &heard{Reader: strings.NewReader(request + strings.Repeat(" ", 1<<20) + request + request)}
+	require.Equal(t, protocol.OK, protocol.Serve(t.Context(), in, out, km))
+	require.Len(t, out.lines, 3)
+	require.Greater(t, cap(out.lines[0]), 1<<20)
+	require.Less(t, cap(out.lines[2]), 1<<17)
+}
+
+// large gives out a large object first, and then small ones.
+type large struct {
+	stub
+	value secret.Bytes
+}
+
+func (l *large) GetKey(context.Context, *protocol.Context, *protocol.GetKey) (*protocol.Object, error) {
+	o := &protocol.Object{Type: protocol.OpaqueData, Value: l.value}
+	l.value = secret.Bytes("small")
+	return o, nil
+}

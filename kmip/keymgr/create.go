@@ -327,6 +327,8 @@ func (m *Manager) prove(ctx context.Context, id string, d *description, shown *k
 		return nil
 	case err == nil:
 		return m.notShown("it has others")
+	case isLost(err):
+		return &uncertain{err, nil} // which has it looked for by its Name
 	case isNotFound(err), !isRefusal(err) && !errors.Is(err, kmip.ErrNotRun):
 		return m.notShown(err.Error())
 	}
@@ -341,6 +343,8 @@ func (m *Manager) proveByLocate(ctx context.Context, id string, d *description, 
 	case isRefusal(unseen):
 		d.unproven = true
 		return nil
+	case isLost(unseen):
+		return &uncertain{unseen, nil}
 	case unseen != nil:
 		return m.notShown(err.Error() + ", and then " + unseen.Error())
 	case len(located.UniqueIdentifiers) > 0 && !slices.Contains(located.UniqueIdentifiers, id):
@@ -348,6 +352,12 @@ func (m *Manager) proveByLocate(ctx context.Context, id string, d *description, 
 	}
 	d.unproven = len(located.UniqueIdentifiers) == 0
 	return nil
+}
+
+// isLost reports whether there was no answer.
+func isLost(err error) bool {
+	var lost *kmip.TransportError
+	return errors.As(err, &lost)
 }
 
 // notShown is the error of an object that was perhaps made, but is not the one that the server gave the identifier of.

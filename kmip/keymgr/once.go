@@ -131,8 +131,12 @@ func (m *Manager) activate(ctx context.Context, id string) error {
 	if err == nil {
 		return nil
 	}
-	if already, _ := isActive(); already {
+	already, unseen := isActive()
+	switch {
+	case already:
 		return nil
+	case isRefusal(err) && unseen != nil && !isRefusal(unseen): // and it may have been refused for being Active
+		return &uncertain{unseen, []string{"activating the key: " + err.Error()}}
 	}
 	return err
 }

@@ -637,3 +637,50 @@ func TestNotMadeHereInDoubt(t *testing.T) {
 	_, err := b.CreateKey(t.Context(), alice, &protocol.CreateKey{Algorithm: "AES", Length: 512})
 	inDoubt(t, err, kmip.PermissionDenied, "the object may exist under the Name ")
 }
+
+// TestActiveUnseen has the answer to a Create be lost, its object be Active all the same, and the server say no more about it. That
+// another Activate is refused is no refusal of the request.
+func TestActiveUnseen(t *testing.T) {
+	var name atomic.Value
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		switch p := m.Items[0].Payload.(type) {
+		case *kmip.Create:
+			name.Store(p.Attributes.Names()[0])
+			return nil
+		case *kmip.Activate:
+			return refuses(m, kmip.PermissionDenied)
+		case *kmip.GetAttributes:
+			if len(p.Names) == 1 { // State
+				return nil
+			}
+		case *kmip.Locate:
+			return []kmip.ResponseItem{{Payload: &kmip.LocateResponse{UniqueIdentifiers: []string{asked}}}}
+		case *kmip.Destroy:
+			return nil
+		}
+		return shows(m, asked, name.Load().(string), "project-a")
+	}, keymgr.Config{Activate: true, ProjectIsolation: true, Timeout: time.Minute})
+	_, err := m.CreateKey(t.Context(), alice, createAES(""))
+	require.Equal(t, protocol.Internal, kind(err), "as of the look, which was answered with nonsense: %v", err)
+	require.True(t, err.(*protocol.Error).MaybeExecuted)
+	require.ErrorContains(t, err, "activating the key: kmip: Activate: PermissionDenied")
+}
+
+// TestLostBehindAMake has a server make what is asked for and then go away, where a second message asks for the Name: that is no
+// bad answer.
+func TestLostBehindAMake(t *testing.T) {
+	for _, action := range []mock.Action{mock.DropRequest, mock.DropResponse} {
+		b := start(t, setting{keymgr: isolating()})
+		b.server.Inject(mock.Fault{Operation: kmip.OpGetAttributes, Action: action, Count: 1000})
+		_, err := b.CreateKeyPair(t.Context(), alice, &protocol.CreateKey{Algorithm: "RSA", Length: 2048})
+		require.Equal(t, protocol.Unavailable, kind(err), "%v", err)
+		require.True(t, err.(*protocol.Error).MaybeExecuted)
+		require.ErrorContains(t, err, "the object may exist under the Name ")
+
+		b = start(t, setting{keymgr: isolating()})
+		b.server.Inject(mock.Fault{Operation: kmip.OpGetAttributes, Action: action, Count: 5})
+		_, err = b.CreateKeyPair(t.Context(), alice, &protocol.CreateKey{Algorithm: "RSA", Length: 2048})
+		require.NoError(t, err)
+		require.Len(t, b.server.Inventory(), 2)
+	}
+}

@@ -23,6 +23,7 @@ which of the two was loaded first.
 
 import atexit
 import contextlib
+import errno
 import fcntl
 import itertools
 import json
@@ -53,6 +54,9 @@ _MAX_KEPT = 4
 _MAX_STARTS = 5
 # Helpers that keep all processors busy.
 _CROWD = len(os.sched_getaffinity(0)) + 1
+# Why a program cannot be run whose path is wrong.
+_NOT_THERE = frozenset([errno.ENOENT, errno.EACCES, errno.ENOTDIR,
+                        errno.ENOEXEC])
 # What may be asked again when nobody knows what became of it.
 _READS = frozenset(['get_key', 'list_keys', 'check'])
 
@@ -251,9 +255,10 @@ class _Helper(object):
         try:
             _starting.take(request, self._start, command)
         except OSError as e:
-            raise HelperError('the helper %s cannot be run: %s; helper in '
-                              '[kmip] says where it is, else the PATH of '
-                              'the service' % (command[0], e.strerror or e))
+            advice = ('; helper in [kmip] says where it is, else the PATH of '
+                      'the service' if e.errno in _NOT_THERE else '')
+            raise HelperError('the helper %s cannot be run: %s%s' % (
+                command[0], e.strerror or e, advice))
 
     def _start(self, command):
         _give_way()
