@@ -9,7 +9,7 @@ import (
 )
 
 // Batch is a list of operations that travel as one message and run in order. An operation without an identifier is
-// about the ID Placeholder: the object that was made or found by the one before it (section 4). Every answer is held
+// about the ID Placeholder: the object that was made or found by the one before it (section 4). Every answer is checked
 // against the object it should be about, since there are servers whose placeholder is somebody else's object.
 type Batch struct {
 	// Continue asks the server to go on after an operation that failed, where it would stop.
@@ -206,7 +206,7 @@ func itemID(i, of int) []byte {
 	return binary.BigEndian.AppendUint16(nil, uint16(i+1))
 }
 
-// check holds a response against the batch: every answer is to the operation in its place, and there are no more answers
+// check checks a response against the batch: every answer is to the operation in its place, and there are no more answers
 // than operations. A refusal of the whole message is one failed item.
 func (b *Batch) check(m *ResponseMessage) error {
 	if len(m.Items) == 0 || len(m.Items) > len(b.items) {
@@ -279,7 +279,7 @@ func (b *Batch) deliver(m *ResponseMessage, server, placeholder string) string {
 	return placeholder
 }
 
-// verify holds an answer's object against the one asked about. What was made must have an identifier.
+// verify checks an answer's object against the one asked about. What was made must have an identifier.
 func (i *item) verify(answer Payload, placeholder string) error {
 	if id, makes := made(answer); makes && id == "" {
 		return fmt.Errorf("%v gave no identifier", i.operation)

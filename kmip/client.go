@@ -65,7 +65,7 @@ const firstRequest = 4096
 // maxRequest is the room that it keeps: one large object does not make it large for ever.
 const maxRequest = 64 << 10
 
-// reset begins with a server of which nothing is known yet.
+// reset forgets what was learnt about another server.
 func (c *Client) reset(server string) {
 	c.server, c.version, c.settled, c.single, c.writes = server, c.versions()[0], false, false, false
 }

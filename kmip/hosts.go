@@ -147,9 +147,9 @@ func (c *Client) passOver() {
 	c.hosts.moved = time.Now()
 }
 
-// Elsewhere asks the other hosts, each in its turn and alone, until one knows, and stays with that. Each has its part of the
-// time. Hosts that cannot be reached are left out, which missed reports. Where none knows the client is back at the host that
-// it was at. One that is pinned to its host asks nobody else.
+// Elsewhere pins the client to each of the other hosts in turn and calls ask, until that returns true; the client stays at that
+// host, or else goes back to the one that it was at. Each host has its part of the time. missed reports whether one could not
+// be reached. A client that is pinned already asks nobody else.
 func (c *Client) Elsewhere(ctx context.Context, ask func(context.Context) (known bool)) (missed bool) {
 	if len(c.config.Hosts) < 2 {
 		return false

@@ -239,7 +239,7 @@ func optionalBytes(c *ttlv.Coder, tag ttlv.Tag, b *[]byte) {
 	}
 }
 
-// checkCount holds the header's count against the items that are there.
+// checkCount checks the header's count against the items that are there.
 func checkCount(c *ttlv.Coder, count int32, items int) {
 	if c.Reading() && int64(count) != int64(items) {
 		c.Fail(ttlv.TagBatchCount, "%d, with %d batch items", count, items)

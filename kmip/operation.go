@@ -538,7 +538,7 @@ func (*DiscoverVersions) response() *DiscoverVersionsResponse { return new(Disco
 
 func (r *DiscoverVersions) fields(c *ttlv.Coder) { versions(c, &r.Versions) }
 
-// DiscoverVersionsResponse lists them, the server's favourite first.
+// DiscoverVersionsResponse lists them, in decreasing order of the server's preference.
 type DiscoverVersionsResponse struct{ Versions []Version }
 
 func (r *DiscoverVersionsResponse) fields(c *ttlv.Coder) { versions(c, &r.Versions) }

@@ -139,7 +139,7 @@ func writable(n kmip.AttributeName, t kmip.ObjectType, v kmip.Version, want righ
 	return r, nil
 }
 
-// checkValue holds a value against its rule.
+// checkValue checks a value against its rule.
 func (r *rule) checkValue(a *kmip.Attribute) error {
 	ok := r.tag == 0 || a.Value.Type == r.typ
 	if text, isText := a.Value.Text(); isText {
@@ -236,7 +236,7 @@ func (l attributes) checkInstance(a *kmip.Attribute, r rule, v kmip.Version) err
 	return nil
 }
 
-// checkDates holds the dates of an object against each other (sections 3.25 to 3.27).
+// checkDates checks the dates of an object against each other (sections 3.25 to 3.27).
 func (l attributes) checkDates() error {
 	for _, pair := range [...][2]ttlv.Tag{
 		{ttlv.TagActivationDate, ttlv.TagProcessStartDate},

@@ -149,7 +149,7 @@ func timely(stamp, now time.Time) error {
 	return nil
 }
 
-// credentialsFit holds the credentials against the version of the message.
+// credentialsFit checks the credentials against the version of the message.
 func credentialsFit(h *kmip.RequestHeader) error {
 	if h.Version < sinceCredentials && len(h.Credentials) > 1 {
 		return invalid("%d credentials, where KMIP %v has one", len(h.Credentials), h.Version)

@@ -67,7 +67,7 @@ func unknown(err error) error {
 	return err
 }
 
-// agrees holds what stands beside the token against what Keystone says of it. Roles and is_admin are not looked at: services
+// agrees checks what stands beside the token against what Keystone says of it. Roles and is_admin are not looked at: services
 // raise them for their own purposes, and they give nobody any right here. Nor are names, which may have changed since.
 func agrees(token *keystone.Token, said *kmip.RequestContext) error {
 	if token.Project.ID == "" {
@@ -177,7 +177,7 @@ func claimsIn(text string) (list []claim) {
 	return list
 }
 
-// mayClaim holds the claims of an object against Keystone's answer: a new one must agree with it, and an old one stays.
+// mayClaim checks the claims of an object against Keystone's answer: a new one must agree with it, and an old one stays.
 func (i *Identity) mayClaim(before, after attributes) error {
 	if i.Token == nil {
 		return nil

@@ -121,7 +121,7 @@ func checkSymmetric(o *kmip.Object) error {
 	return nil
 }
 
-// checkAsymmetric reads a key and holds its size against what it is said to be.
+// checkAsymmetric reads a key and checks its size against what it is said to be.
 func checkAsymmetric(o *kmip.Object) error {
 	k := &o.KeyBlock
 	var key any

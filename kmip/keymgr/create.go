@@ -82,7 +82,7 @@ func (m *Manager) describe(who *protocol.Context, name string, expiration *time.
 	return d
 }
 
-// expired reports whether the object is to be deactivated from the first.
+// expired reports whether the Deactivation Date has passed already.
 func (d *description) expired() bool {
 	at, ok := d.further.Time(ttlv.TagDeactivationDate)
 	return ok && isPast(at)

@@ -10,7 +10,7 @@ import (
 	"kmip-keymgr/protocol"
 )
 
-// Identities are those of callers that bring no token. A manager that has them speaks to a server that understands the
+// Identities get Keystone's tokens for callers whose context has none. A manager that has them speaks to a server that understands the
 // OpenStack credential (mode = integrated): every request carries the caller's; without one nothing is sent, except check's
 // Query. The server decides what the caller may do, by asking Keystone.
 //
@@ -21,8 +21,8 @@ import (
 //   - a Password: nobody, since no Keystone knows it
 //   - nothing, or no context at all: the service's own identity, where the operator allows for that
 //
-// A credential is nil, for the service itself, or has the fields of one of Castellan's that Keystone knows, and type, which is
-// keystone_password or keystone_token.
+// A credential is nil for the service's own identity; otherwise it holds the fields of a credential of Castellan's that Keystone
+// knows, and type, which is keystone_password or keystone_token.
 type Identities interface {
 	// Authenticate gives a context with a token and what Keystone says about it. The token stays the callee's. Errors are
 	// of type *protocol.Error.

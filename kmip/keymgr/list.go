@@ -88,7 +88,7 @@ func (m *Manager) locateSome(ctx context.Context, request *kmip.Locate) (*kmip.L
 	return located.Response, err
 }
 
-// filter is what a Locate can look for. It only saves reading: what is read is held against the same conditions.
+// filter is what a Locate can look for. It only saves reading: what is read is checked against the same conditions.
 func filter(t protocol.ObjectType) kmip.Attributes {
 	kind := objectType(t)
 	if kind == 0 {

@@ -87,7 +87,7 @@ func (f *found) algorithm() (string, int) {
 	return a.String(), int(bits)
 }
 
-// checkClaims holds the form and the length that a key gives itself against its value and the length that the server gives it.
+// checkClaims checks the form and the length that a key gives itself against its value and the length that the server gives it.
 func (f *found) checkClaims() error {
 	if err := checkForm(f.value); err != nil {
 		return err
@@ -185,7 +185,7 @@ func publicFormat(der []byte) kmip.KeyFormatType {
 	return kmip.X509
 }
 
-// checkLength holds a key's bytes against the length it claims, so that a key that is cut short is neither stored nor
+// checkLength checks a key's bytes against the length it claims, so that a key that is cut short is neither stored nor
 // given out. An asymmetric key is measured where its form is known.
 func checkLength(o *protocol.Object) error {
 	bits := measure(o)

@@ -17,9 +17,9 @@ type change struct {
 	safe bool                 // to ask for it twice does no harm
 }
 
-// once carries a change out. Where nobody knows what came of that, and the change is there, it is adopted; where it is not,
-// it is tried again, as often as the client may retry. So nothing is made twice, and nothing that was made is lost. A server
-// that did not answer in time may be at it still: as long as it can be asked, it is only looked at.
+// once carries a change out exactly once. Where the outcome is unknown it looks for the change: one that is there is adopted;
+// one that is not is tried again, as often as the client may retry. So nothing is made twice, and nothing that was made is
+// lost. A server that did not answer in time may still be working on it: as long as it can be asked, it is only looked at.
 func (m *Manager) once(ctx context.Context, c change) error {
 	var late []string // servers
 	try := func() error {
