@@ -82,13 +82,14 @@ func (c *Client) Run(ctx context.Context, b *Batch) error {
 	return nil
 }
 
-// mayGoSingly reports whether a server may have refused the message for its being a batch: as a whole, or each item of it.
+// mayGoSingly reports whether a server may have refused the message for its being a batch: as a whole, or each item that it came
+// to.
 func (b *Batch) mayGoSingly(m *ResponseMessage) bool {
 	if len(b.items) < 2 {
 		return false
 	}
 	refused := m.refusal()
-	return refused != nil && refused.Reason.aboutBatches() || len(m.Items) > 1 && !slices.ContainsFunc(m.Items, func(i ResponseItem) bool {
+	return refused != nil && refused.Reason.aboutBatches() || !slices.ContainsFunc(m.Items, func(i ResponseItem) bool {
 		return i.Status != StatusFailed || i.Reason != FeatureNotSupported
 	})
 }
@@ -229,7 +230,7 @@ func (b *Batch) checkItem(i int, answer *ResponseItem) error {
 		return fmt.Errorf("an answer to %v for %v", answer.Operation, asked)
 	}
 	if id := itemID(i, len(b.items)); id != nil && string(answer.ID) != string(id) {
-		return fmt.Errorf("batch item %x where %x was expected", answer.ID, id)
+		return fmt.Errorf("another batch item than %x", id)
 	}
 	if answer.Status != StatusSuccess && answer.Status != StatusFailed {
 		return fmt.Errorf("result status 0x%X for %v", uint32(answer.Status), asked)

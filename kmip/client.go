@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"kmip-keymgr/internal/secret"
 	"kmip-keymgr/ttlv"
 )
 
@@ -42,8 +43,9 @@ type Client struct {
 	conn    *tls.Conn
 	fresh   bool // nothing has come over the connection yet
 	coder   ttlv.Coder
-	request []byte   // the last one; its array is used again
-	replies [][]byte // what was given out aliases them: see Forget
+	request []byte         // the last one; its array is used again
+	replies [][]byte       // what was given out aliases them: see Forget
+	values  []secret.Bytes // of objects that were sent, until Forget: later answers may quote them too
 
 	server  string
 	version Version
@@ -116,7 +118,9 @@ func (c *Client) Forget() {
 	for _, reply := range c.replies {
 		clear(reply)
 	}
+	clear(c.replies)
 	c.replies = c.replies[:0]
+	c.values = nil
 	if c.conn != nil && !wipeRead(c.conn) {
 		c.disconnect()
 	}
@@ -236,8 +240,8 @@ func (c *Client) exchange(ctx context.Context, b *Batch, v Version) (*ResponseMe
 	if err != nil {
 		return nil, err
 	}
-	request := b.message(v, credentials)
-	if c.request, err = request.Append(&c.coder, c.request[:0]); err != nil {
+	c.values = append(c.values, b.values()...)
+	if c.request, err = b.message(v, credentials).Append(&c.coder, c.request[:0]); err != nil {
 		return nil, err
 	}
 	reply, err := c.roundTrip(ctx, c.request, len(credentials) > 0 || b.carriesObject())
@@ -251,7 +255,7 @@ func (c *Client) exchange(ctx context.Context, b *Batch, v Version) (*ResponseMe
 	if err != nil {
 		return nil, err
 	}
-	response.redact(request)
+	c.redact(response, credentials)
 	return response, nil
 }
 

@@ -8,24 +8,27 @@ import (
 	"kmip-keymgr/internal/secret"
 )
 
-// redact takes what was secret in the request out of the server's words, in which it may be quoted: they get into errors, and
-// so into logs.
-func (m *ResponseMessage) redact(request *RequestMessage) {
+// redact takes what was sent in confidence out of the server's words, in which it may be quoted: they get into errors, and so
+// into logs.
+func (c *Client) redact(m *ResponseMessage, credentials []Credential) {
 	for i := range m.Items {
-		if words := &m.Items[i].Message; *words != "" {
-			*words = redact(*words, request.secrets())
+		words := &m.Items[i].Message
+		if *words == "" {
+			continue
 		}
+		secrets := slices.Clone(c.values)
+		for j := range credentials {
+			secrets = append(secrets, credentials[j].secrets()...)
+		}
+		*words = redact(*words, secrets)
 	}
 }
 
-// secrets are those of the credentials, and the values of objects. They stay the request's.
-func (m *RequestMessage) secrets() []secret.Bytes {
+// values are those of the objects in a request.
+func (b *Batch) values() []secret.Bytes {
 	var all []secret.Bytes
-	for i := range m.Header.Credentials {
-		all = append(all, m.Header.Credentials[i].secrets()...)
-	}
-	for i := range m.Items {
-		if r, ok := m.Items[i].Payload.(*Register); ok {
+	for i := range b.items {
+		if r, ok := b.items[i].payload.(*Register); ok {
 			all = append(all, r.Object.Value.Data)
 		}
 	}

@@ -67,6 +67,9 @@ func (w *wire) Write(p []byte) (int, error) {
 func (w *wire) send() error {
 	_, err := w.TCPConn.Write(w.held)
 	w.hold, w.held = false, w.held[:0]
+	if cap(w.held) > maxRequest {
+		w.held = nil
+	}
 	return err
 }
 

@@ -72,18 +72,23 @@ func add(c *protocol.Check, s protocol.Step) {
 
 // credential is what is known of it before any server is asked.
 type credential struct {
-	detail     string // who it is for
-	integrated bool   // it is OpenStack's
-	lent       bool   // and its token is one that Keystone gave to this side
-	err        error  // why there is none
-	advice     string // about that
+	detail     string          // who it is for
+	integrated bool            // it is OpenStack's
+	lent       bool            // and its token is one that Keystone gave to this side
+	forged     kmip.Credential // it but for its token, which is nobody's
+	err        error           // why there is none
+	advice     string          // about that
 }
 
 func (m *Manager) credentialOf(c caller) credential {
 	if m.config.Identities == nil {
 		return credential{}
 	}
-	known := credential{detail: "a token alone, without user and project", integrated: true, lent: c.lent}
+	forged := *requestContext(c.Context)
+	forged.AuthToken, forged.ServiceToken = []byte("a token that nobody gave"), nil
+	known := credential{
+		detail: "a token alone, without user and project", integrated: true, lent: c.lent, forged: kmip.OpenStackCredential(&forged),
+	}
 	if c.UserID != "" {
 		known.detail = fmt.Sprintf("user %q of project %q", c.UserID, c.ProjectID)
 	}
@@ -194,14 +199,16 @@ func (h *hostCheck) ask(ctx context.Context) {
 }
 
 // trust asks a question about keys, which Query is not: a server may answer that to anybody. It asks for the caller, whose token
-// must be accepted, and then with one that Keystone never issued, which must be refused for that. A server that takes any
-// token would show every key to everybody, since in integrated mode it alone keeps projects apart.
+// must be accepted, and then for the same caller with a token that Keystone never issued, which must be refused for that. A
+// server that takes any token would show every key to everybody, since in integrated mode it alone keeps projects apart.
 func (h *hostCheck) trust(ctx context.Context) outcome {
-	if err := h.look(ctx); err != nil {
+	switch err := h.look(ctx); {
+	case isRefusal(err):
 		return failed(err, h.credential.refusedAdvice(err, true, false))
+	case err != nil:
+		return failed(err, queryAdvice(err))
 	}
-	forged := kmip.OpenStackCredential(&kmip.RequestContext{AuthToken: []byte("a token that nobody gave")})
-	h.probe.As(&forged)
+	h.probe.As(&h.credential.forged)
 	switch err := h.look(ctx); {
 	case err == nil:
 		return failed(errors.New("a token that Keystone never issued is accepted too"), asksKeystone)
@@ -211,9 +218,12 @@ func (h *hostCheck) trust(ctx context.Context) outcome {
 	return outcome{detail: h.accepted(true)}
 }
 
-// look is a question about keys that finds none.
+// look is a question about keys that finds none, whichever way the server says so.
 func (h *hostCheck) look(ctx context.Context) error {
 	_, err := kmip.Do(ctx, h.probe.Client, locate(protocol.NewUUID()))
+	if isNotFound(err) {
+		return nil
+	}
 	return err
 }
 

@@ -539,7 +539,8 @@ func TestCheckOfAQuestionForAnyone(t *testing.T) {
 		{0, kmip.IdentityUnavailable, ""},
 		{0, 0, "never issued is accepted too"},
 		{0, kmip.GeneralFailure, "not refused as such: kmip: Locate: GeneralFailure"},
-		{0, kmip.ItemNotFound, "not refused as such: kmip: Locate: ItemNotFound"},
+		{0, kmip.ItemNotFound, "never issued is accepted too"},
+		{kmip.ItemNotFound, nobody, ""},
 		{nobody, nobody, "Locate: AuthenticationNotSuccessful"},
 		{kmip.OperationNotSupported, kmip.OperationNotSupported, "Locate: OperationNotSupported"},
 	} {
@@ -565,6 +566,20 @@ func TestCheckOfAQuestionForAnyone(t *testing.T) {
 		require.Contains(t, last.Detail, test.detail)
 		require.Equal(t, c.OK, last.Advice == "")
 	}
+}
+
+// TestCheckOfATrustingServer: one that believes what stands beside the token shows a project's keys to whoever names the project.
+func TestCheckOfATrustingServer(t *testing.T) {
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		if who, err := m.Header.Credentials[0].RequestContext(); err != nil || who.ProjectID != "lent-project" {
+			return refuses(m, kmip.PermissionDenied)
+		}
+		return newShelf().serve(m)
+	}, keymgr.Config{Timeout: time.Minute, Identities: new(desk)})
+	c, err := m.Check(t.Context(), nil, &protocol.CheckOptions{})
+	require.NoError(t, err)
+	require.False(t, c.OK)
+	require.Contains(t, c.Steps[len(c.Steps)-1].Detail, "never issued is accepted too")
 }
 
 // TestCheckThatLeavesAKey: both what is wrong with the key and why it could not be destroyed are told, and an operator who

@@ -26,13 +26,13 @@ type description struct {
 // left is an object that a server may have made, and that nobody will use.
 type left struct{ server, name string }
 
-// rename gives the object a Name that no server has been asked for.
-func (d *description) rename() { d.name, d.server = protocol.NewUUID(), "" }
-
-// leave gives up what a server may have made.
-func (d *description) leave(server string) {
-	d.left = append(d.left, left{server, d.name})
-	d.rename()
+// leave gives the object a Name that no server has been asked for. What one was asked to make, and did not answer, may have been
+// made.
+func (d *description) leave() {
+	if d.server != "" {
+		d.left = append(d.left, left{d.server, d.name})
+	}
+	d.name, d.server = protocol.NewUUID(), ""
 }
 
 // renaming is an attempt to make what is described. Where the client has moved to another server since the last attempt, each
@@ -42,7 +42,7 @@ func (m *Manager) renaming(try func() error, all ...*description) func() error {
 	return func() error {
 		for _, d := range all {
 			if d.server != "" && d.server != m.client.Server() {
-				d.leave(d.server)
+				d.leave()
 			}
 		}
 		err := try()
@@ -147,9 +147,7 @@ func (m *Manager) create(ctx context.Context, s *spec, d *description) (string, 
 		return identifier(kmip.Add(b, request), func(r *kmip.CreateResponse) string { return r.UniqueIdentifier })
 	})
 	if err != nil && s.isXTS() && isObjectRefused(err) {
-		if d.server != "" { // which may have made one after all: it must not share a Name with what follows
-			d.leave(d.server)
-		}
+		d.leave() // for it must not share a Name with what may have been made after all, or with what was destroyed again
 		id, again := m.generate(ctx, s, d)
 		return id, keepDoubt(again, err, mayExist(d))
 	}
@@ -221,6 +219,7 @@ func (m *Manager) make(ctx context.Context, d *description, activate bool, add a
 	}
 	m.client.Pin(true)
 	m.report(d)
+	d.server = "" // it has answered since
 	if adopted != nil {
 		id, active = adopted.id, kmip.ErrNotRun
 		err = m.checkRecord(ctx, adopted.id, d, adopted.record)
@@ -272,7 +271,9 @@ func (m *Manager) tryMake(ctx context.Context, d *description, activate bool, ad
 		err = m.prove(ctx, id, d, shown, failed)
 	}
 	if err == nil {
-		err = m.checkRecord(ctx, id, d, d.shownIn(shown))
+		if err = m.checkRecord(ctx, id, d, d.shownIn(shown)); err != nil {
+			d.leave() // some servers keep the Name of what is destroyed taken
+		}
 	}
 	return id, activated.Err, err
 }
@@ -284,9 +285,7 @@ func (m *Manager) checkRecord(ctx context.Context, id string, d *description, ke
 		return nil
 	}
 	defer m.client.Pin(m.client.Pin(true))
-	err := m.undo(ctx, id, d, errNotKept())
-	d.rename() // some servers keep the Name of what is destroyed taken
-	return err
+	return m.undo(ctx, id, d, errNotKept())
 }
 
 // shownIn is the record that the object shows, the one described where the server shows none of its attributes.

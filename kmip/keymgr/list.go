@@ -40,36 +40,39 @@ const page = 10000
 
 // locateAll finds all objects with the attributes, where a server names no more than so many at a time and says how many
 // there are (since KMIP 1.3). One that is named again, by a server that always begins at the first or since another one was
-// made in between, is listed once. Where some were destroyed in between, as many others may have moved to before the page that
-// was read, and it is read again from so much earlier on.
+// made in between, is listed once.
 func (m *Manager) locateAll(ctx context.Context, attributes kmip.Attributes) ([]string, error) {
 	var all []string
 	known := map[string]bool{}
 	request := kmip.Locate{Attributes: attributes}
-	for total := int32(0); ; {
+	for {
 		located, err := m.locateSome(ctx, &request)
 		if err != nil {
 			return nil, err
 		}
 		m.client.Pin(true) // or else what another host does not know yet would be missing
+		before := len(all)
 		for _, id := range located.UniqueIdentifiers {
 			if !known[id] {
 				known[id] = true
 				all = append(all, id)
 			}
 		}
-		n, gone := int32(len(located.UniqueIdentifiers)), max(total-located.LocatedItems, 0)
-		total = located.LocatedItems
-		if gone > 0 {
-			request.OffsetItems = max(request.OffsetItems-gone, 0)
-			continue
+		n, paged := len(located.UniqueIdentifiers), request.MaximumItems > 0
+		if paged && n > 1 && len(all) == before {
+			return nil, errNoPages()
 		}
-		request.OffsetItems += n
-		if n == 0 || request.OffsetItems >= total && (request.MaximumItems == 0 || n < request.MaximumItems) {
+		request.OffsetItems += int32(n)
+		if n == 0 || request.OffsetItems >= located.LocatedItems && (!paged || located.LocatedItems > 0) {
 			return all, nil
 		}
 		m.client.Forget() // pages may be long, and many
 	}
+}
+
+func errNoPages() error {
+	return &protocol.Error{Kind: protocol.Unsupported, Message: "the server has too many objects to name them all in one answer, and " +
+		"does not begin the next one where it is told to (Offset Items)"}
 }
 
 // locateSome finds all that is asked for or, where that is too large for one answer, a page of it. Before KMIP 1.3 there are no

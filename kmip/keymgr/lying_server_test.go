@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -550,4 +551,27 @@ func TestQuotedKeys(t *testing.T) {
 	require.ErrorContains(t, err, `("bad key ***")`)
 	_, err = m.CreateKey(t.Context(), alice, &protocol.CreateKey{Algorithm: "AES", Length: 512})
 	require.ErrorContains(t, err, `("bad key ***")`)
+}
+
+// TestQuotedLater has a server quote a key in what it says of a later request.
+func TestQuotedLater(t *testing.T) {
+	var name, key string
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		refusal := fails(kmip.PermissionDenied)
+		refusal.Message = "bad key " + key
+		switch p := m.Items[0].Payload.(type) {
+		case *kmip.Register:
+			if len(m.Items) > 1 {
+				return refuses(m, kmip.FeatureNotSupported)
+			}
+			name, key = p.Attributes.Names()[0], fmt.Sprintf("%X", p.Object.Value.Data)
+			return []kmip.ResponseItem{{Payload: &kmip.RegisterResponse{UniqueIdentifier: asked}}}
+		case *kmip.Activate, *kmip.Destroy, *kmip.Revoke:
+			return slices.Repeat([]kmip.ResponseItem{refusal}, len(m.Items))
+		}
+		return shows(m, asked, name, "project-a")
+	}, keymgr.Config{Activate: true, ProjectIsolation: true, Timeout: time.Minute})
+	_, err := m.StoreKey(t.Context(), alice, &protocol.StoreKey{Object: passphrase()})
+	require.ErrorContains(t, err, `Activate: PermissionDenied ("bad key ***")`)
+	require.NotContains(t, err.Error(), key)
 }

@@ -183,6 +183,11 @@ func (m *Manager) undo(ctx context.Context, id string, d *description, why error
 		e.MaybeExecuted = true
 		return e
 	}
+	if outcomeUnknown(why) { // but nothing is left of it
+		e := asError(why)
+		e.MaybeExecuted = false
+		return e
+	}
 	return why
 }
 

@@ -639,31 +639,38 @@ func TestNotMadeHereInDoubt(t *testing.T) {
 }
 
 // TestActiveUnseen has the answer to a Create be lost, its object be Active all the same, and the server say no more about it. That
-// another Activate is refused is no refusal of the request.
+// another Activate is refused is no refusal of the request. Where the object then is destroyed, nothing is left of it.
 func TestActiveUnseen(t *testing.T) {
-	var name atomic.Value
-	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
-		switch p := m.Items[0].Payload.(type) {
-		case *kmip.Create:
-			name.Store(p.Attributes.Names()[0])
-			return nil
-		case *kmip.Activate:
-			return refuses(m, kmip.PermissionDenied)
-		case *kmip.GetAttributes:
-			if len(p.Names) == 1 { // State
+	for _, destroyed := range []bool{false, true} {
+		var name atomic.Value
+		m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			switch p := m.Items[0].Payload.(type) {
+			case *kmip.Create:
+				name.Store(p.Attributes.Names()[0])
 				return nil
+			case *kmip.Activate:
+				return refuses(m, kmip.PermissionDenied)
+			case *kmip.GetAttributes:
+				if len(p.Names) == 1 { // State
+					return nil
+				}
+			case *kmip.Locate:
+				return []kmip.ResponseItem{{Payload: &kmip.LocateResponse{UniqueIdentifiers: []string{asked}}}}
+			case *kmip.Destroy:
+				if !destroyed {
+					return nil
+				}
+				return append([]kmip.ResponseItem{{Payload: &kmip.DestroyResponse{UniqueIdentifier: asked}}},
+					slices.Repeat([]kmip.ResponseItem{fails(kmip.ItemNotFound)}, len(m.Items)-1)...)
 			}
-		case *kmip.Locate:
-			return []kmip.ResponseItem{{Payload: &kmip.LocateResponse{UniqueIdentifiers: []string{asked}}}}
-		case *kmip.Destroy:
-			return nil
-		}
-		return shows(m, asked, name.Load().(string), "project-a")
-	}, keymgr.Config{Activate: true, ProjectIsolation: true, Timeout: time.Minute})
-	_, err := m.CreateKey(t.Context(), alice, createAES(""))
-	require.Equal(t, protocol.Internal, kind(err), "as of the look, which was answered with nonsense: %v", err)
-	require.True(t, err.(*protocol.Error).MaybeExecuted)
-	require.ErrorContains(t, err, "activating the key: kmip: Activate: PermissionDenied")
+			return shows(m, asked, name.Load().(string), "project-a")
+		}, keymgr.Config{Activate: true, ProjectIsolation: true, Timeout: time.Minute})
+		_, err := m.CreateKey(t.Context(), alice, createAES(""))
+		require.Equal(t, protocol.Internal, kind(err), "as of the look, which was answered with nonsense: %v", err)
+		require.Equal(t, !destroyed, err.(*protocol.Error).MaybeExecuted)
+		require.Equal(t, !destroyed, strings.Contains(err.Error(), "stays behind"), "%v", err)
+		require.ErrorContains(t, err, "activating the key: kmip: Activate: PermissionDenied")
+	}
 }
 
 // TestLostBehindAMake has a server make what is asked for and then go away, where a second message asks for the Name: that is no
@@ -683,4 +690,31 @@ func TestLostBehindAMake(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, b.server.Inventory(), 2)
 	}
+}
+
+// TestNothingLeftAfterAdoption has the answer to a Create be lost, and the key that is found then not be activated, and so
+// destroyed. No more is said of it when the key is to be made here, which this server does not take.
+func TestNothingLeftAfterAdoption(t *testing.T) {
+	f := &finding{shelf: newShelf()}
+	lost := false
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		switch m.Items[0].Payload.(type) {
+		case *kmip.Activate:
+			return refuses(m, kmip.InvalidField)
+		case *kmip.Register:
+			return refuses(m, kmip.PermissionDenied)
+		}
+		items := f.serve(m)
+		if len(f.ids) > 0 && !lost {
+			lost = true
+			return nil
+		}
+		return items
+	}, keymgr.Config{Activate: true, ProjectIsolation: true, Timeout: time.Minute})
+	_, err := m.CreateKey(t.Context(), alice, &protocol.CreateKey{Algorithm: "AES", Length: 512})
+	require.Equal(t, protocol.Forbidden, kind(err), "%v", err)
+	require.False(t, err.(*protocol.Error).MaybeExecuted)
+	require.NotContains(t, err.Error(), "may exist")
+	require.Len(t, f.ids, 1)
+	require.Empty(t, f.objects)
 }

@@ -65,7 +65,12 @@ func (m *Manager) makePair(ctx context.Context, request *kmip.CreateKeyPair, pri
 	if err := m.prove(ctx, made.Public, public, second, failed); err != nil {
 		return made, err
 	}
-	return made, m.checkPair(ctx, made, private, public, private.shownIn(first), public.shownIn(second))
+	err = m.checkPair(ctx, made, private, public, private.shownIn(first), public.shownIn(second))
+	if err != nil {
+		private.leave()
+		public.leave()
+	}
+	return made, err
 }
 
 // checkPair is checkRecord for both halves.
@@ -73,10 +78,7 @@ func (m *Manager) checkPair(ctx context.Context, made *kmip.CreateKeyPairRespons
 	if m.keeps(private, first) && m.keeps(public, second) {
 		return nil
 	}
-	err := m.undo(ctx, made.Private, private, m.undo(ctx, made.Public, public, errNotKept()))
-	private.rename()
-	public.rename()
-	return err
+	return m.undo(ctx, made.Private, private, m.undo(ctx, made.Public, public, errNotKept()))
 }
 
 // pairMadeAs are the two halves that were made under those Names, nil where one is missing.

@@ -154,14 +154,22 @@ class KMIPKeyManager(key_manager.KeyManager):
                 reason='%s: no id was given' % op)
         return self._call(op, context, key_id=key_id, **args)
 
+    def _arguments(self):
+        try:
+            options.refuse_overrides(self.conf)
+            return options.kept_arguments(self.conf)
+        except AttributeError as e:
+            # Of what is private in oslo.config, and used there too.
+            raise exception.KeyManagerError(
+                reason='the driver does not know this oslo.config: %s' % e)
+
     def _call(self, op, context, **args):
         try:
             # An attribute would be looked for, and missed, before the option.
             kmip = self.conf[options.GROUP]
             until = time.monotonic() + kmip['timeout']
-            options.refuse_overrides(self.conf)
             command = ((kmip['helper'] or options.HELPER,)
-                       + options.kept_arguments(self.conf))
+                       + self._arguments())
             answer = helper.ask(
                 command, kmip['helper_mode'] == 'session', op,
                 contexts.to_dict(context, self.conf), args, until)
@@ -170,10 +178,6 @@ class KMIPKeyManager(key_manager.KeyManager):
         except (TypeError, ValueError) as e:
             raise exception.KeyManagerError(
                 reason='the request %s cannot be written: %s' % (op, e))
-        except AttributeError as e:
-            # options also uses what is private in oslo.config.
-            raise exception.KeyManagerError(
-                reason='the driver does not know this oslo.config: %s' % e)
         if 'error' in answer:
             raise errors.from_answer(
                 answer['error'], args.get('key_id'), context)
