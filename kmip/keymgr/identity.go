@@ -10,9 +10,9 @@ import (
 	"kmip-keymgr/protocol"
 )
 
-// Identities get Keystone's tokens for callers whose context has none. A manager that has them speaks to a server that understands the
-// OpenStack credential (mode = integrated): every request carries the caller's; without one nothing is sent, except check's
-// Query. The server decides what the caller may do, by asking Keystone.
+// Identities get Keystone's tokens for callers whose context has none. A manager that has them speaks to a server that
+// understands the OpenStack credential (mode = integrated): every request carries the caller's; without one nothing is sent,
+// except check's Query. The server decides what the caller may do, by asking Keystone.
 //
 // A context proves itself by its token. One without is, by what it has of Castellan's:
 //
