@@ -43,7 +43,9 @@ func (m *Manager) Check(ctx context.Context, who *protocol.Context, options *pro
 		return m.check(ctx, nil, options, credential{err: err, advice: identityAdvice(err, c.credential)}), nil
 	}
 	defer m.speakFor(c)()
-	done := m.check(ctx, c.Context, options, m.credentialOf(c))
+	credential := m.credentialOf(c)
+	defer credential.forged.Clear()
+	done := m.check(ctx, c.Context, options, credential)
 	if c.lent && !done.OK {
 		m.config.Identities.Forget(c.credential) // the next request gets another token, lest it was that
 	}
@@ -85,7 +87,7 @@ func (m *Manager) credentialOf(c caller) credential {
 		return credential{}
 	}
 	forged := *requestContext(c.Context)
-	forged.AuthToken, forged.ServiceToken = []byte("a token that nobody gave"), nil
+	forged.AuthToken = []byte("a token that nobody gave")
 	known := credential{
 		detail: "a token alone, without user and project", integrated: true, lent: c.lent, forged: kmip.OpenStackCredential(&forged),
 	}
@@ -212,6 +214,8 @@ func (h *hostCheck) trust(ctx context.Context) outcome {
 	switch err := h.look(ctx); {
 	case err == nil:
 		return failed(errors.New("a token that Keystone never issued is accepted too"), asksKeystone)
+	case !isRefusal(err):
+		return failed(err, queryAdvice(err))
 	case !isAboutCaller(err):
 		return failed(fmt.Errorf("a token that Keystone never issued is not refused as such: %w", err), asksKeystone)
 	}

@@ -568,18 +568,25 @@ func TestCheckOfAQuestionForAnyone(t *testing.T) {
 	}
 }
 
-// TestCheckOfATrustingServer: one that believes what stands beside the token shows a project's keys to whoever names the project.
+// TestCheckOfATrustingServer: one that believes what stands beside the token shows a project's keys to whoever names the project, or
+// to every service.
 func TestCheckOfATrustingServer(t *testing.T) {
-	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
-		if who, err := m.Header.Credentials[0].RequestContext(); err != nil || who.ProjectID != "lent-project" {
-			return refuses(m, kmip.PermissionDenied)
-		}
-		return newShelf().serve(m)
-	}, keymgr.Config{Timeout: time.Minute, Identities: new(desk)})
-	c, err := m.Check(t.Context(), nil, &protocol.CheckOptions{})
-	require.NoError(t, err)
-	require.False(t, c.OK)
-	require.Contains(t, c.Steps[len(c.Steps)-1].Detail, "never issued is accepted too")
+	for _, trusts := range []func(*kmip.RequestContext) bool{
+		func(who *kmip.RequestContext) bool { return who.ProjectID == "p" },
+		func(who *kmip.RequestContext) bool { return string(who.ServiceToken) == "service" },
+	} {
+		m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+			if who, err := m.Header.Credentials[0].RequestContext(); err != nil || !trusts(who) {
+				return refuses(m, kmip.PermissionDenied)
+			}
+			return newShelf().serve(m)
+		}, keymgr.Config{Timeout: time.Minute, Identities: new(desk)})
+		who := &protocol.Context{AuthToken: secret.Bytes("t"), ServiceToken: secret.Bytes("service"), ProjectID: "p"}
+		c, err := m.Check(t.Context(), who, &protocol.CheckOptions{})
+		require.NoError(t, err)
+		require.False(t, c.OK)
+		require.Contains(t, c.Steps[len(c.Steps)-1].Detail, "never issued is accepted too")
+	}
 }
 
 // TestCheckThatLeavesAKey: both what is wrong with the key and why it could not be destroyed are told, and an operator who

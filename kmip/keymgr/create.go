@@ -35,6 +35,14 @@ func (d *description) leave() {
 	d.name, d.server = protocol.NewUUID(), ""
 }
 
+// adopt takes an object for the one described, which another attempt may have made a second time.
+func (d *description) adopt(f *found, server string) {
+	d.server = ""
+	if f.twins {
+		d.left = append(d.left, left{server, d.name})
+	}
+}
+
 // renaming is an attempt to make what is described. Where the client has moved to another server since the last attempt, each
 // object gets a new Name: the first server may have made it after all, and once the servers replicate, two objects must not
 // share a Name.
@@ -57,7 +65,7 @@ func (m *Manager) renaming(try func() error, all ...*description) func() error {
 
 // doubt is an error about new objects, if any, where an earlier attempt at another server may have made them too.
 func doubt(err error, all ...*description) error {
-	if err == nil || len(all[0].left) == 0 {
+	if err == nil || !slices.ContainsFunc(all, func(d *description) bool { return len(d.left) > 0 }) {
 		return err
 	}
 	return &uncertain{err, []string{mayExist(all...)}}
@@ -219,9 +227,9 @@ func (m *Manager) make(ctx context.Context, d *description, activate bool, add a
 	}
 	m.client.Pin(true)
 	m.report(d)
-	d.server = "" // it has answered since
 	if adopted != nil {
 		id, active = adopted.id, kmip.ErrNotRun
+		d.adopt(adopted, m.client.Server())
 		err = m.checkRecord(ctx, adopted.id, d, adopted.record)
 	}
 	if err == nil && activate {

@@ -11,12 +11,18 @@ import (
 
 // fail is err as the protocol tells it, with the server it came from. A fault of the request's own came from none.
 func (m *Manager) fail(err error) error {
-	e := asError(err)
+	e := blamed(err)
 	m.blameCredential(e, err)
-	blameActivation(e, err)
 	if e.Server == "" && (e.Kind != protocol.InvalidRequest || e.Reason != "") {
 		e.Server = m.client.Server()
 	}
+	return e
+}
+
+// blamed is err as the protocol tells it, with what is to be said of an Activate.
+func blamed(err error) *protocol.Error {
+	e := asError(err)
+	blameActivation(e, err)
 	return e
 }
 

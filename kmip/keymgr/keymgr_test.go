@@ -59,7 +59,7 @@ func start(t *testing.T, s setting) *bench {
 	config.Version, config.MaxRetries, config.RetryInterval = s.kmip, 3, time.Millisecond
 	client := kmip.NewClient(config)
 	t.Cleanup(func() { client.Close() })
-	s.keymgr.Timeout = 10 * time.Second
+	s.keymgr.Timeout = time.Minute
 	return &bench{keymgr.New(client, s.keymgr), server, t, nil}
 }
 

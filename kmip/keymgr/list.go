@@ -1,6 +1,7 @@
 package keymgr
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -38,34 +39,50 @@ func (m *Manager) listKeys(ctx context.Context, who *protocol.Context, args *pro
 // page is how many identifiers are asked for at a time where all of them are too large for one answer.
 const page = 10000
 
-// locateAll finds all objects with the attributes, where a server names no more than so many at a time and says how many
-// there are (since KMIP 1.3). One that is named again, by a server that always begins at the first or since another one was
-// made in between, is listed once.
+// maxPasses is how often all objects are located where some are destroyed meanwhile.
+const maxPasses = 3
+
+// locateAll finds all objects with the attributes. Where some are destroyed between two answers, others move to before the next
+// one and would be missed: it begins again.
 func (m *Manager) locateAll(ctx context.Context, attributes kmip.Attributes) ([]string, error) {
-	var all []string
-	known := map[string]bool{}
 	request := kmip.Locate{Attributes: attributes}
-	for {
-		located, err := m.locateSome(ctx, &request)
+	for range maxPasses {
+		request.OffsetItems = 0
+		all, steady, err := m.locatePass(ctx, &request)
+		if err != nil || steady {
+			return all, err
+		}
+	}
+	return nil, &protocol.Error{Kind: protocol.Unavailable, Retryable: true, Message: "objects are destroyed faster than they can be listed"}
+}
+
+// locatePass goes through all objects once, where a server names no more than so many at a time and says how many there are
+// (since KMIP 1.3), or is asked for them by the page. One that is named again, by a server that always begins at the first or
+// since another one was made in between, is listed once. steady is false where there were fewer from one answer to the next.
+func (m *Manager) locatePass(ctx context.Context, request *kmip.Locate) (all []string, steady bool, err error) {
+	known := map[string]bool{}
+	for total := int32(0); ; {
+		located, err := m.locateSome(ctx, request)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		m.client.Pin(true) // or else what another host does not know yet would be missing
-		before := len(all)
-		for _, id := range located.UniqueIdentifiers {
+		ids, before, paged := located.UniqueIdentifiers, len(all), request.MaximumItems > 0
+		if paged && before > 0 && len(ids) > 0 && ids[0] == all[0] {
+			return nil, false, errNoPages()
+		}
+		for _, id := range ids {
 			if !known[id] {
 				known[id] = true
 				all = append(all, id)
 			}
 		}
-		n, paged := len(located.UniqueIdentifiers), request.MaximumItems > 0
-		if paged && n > 1 && len(all) == before {
-			return nil, errNoPages()
+		count := cmp.Or(located.LocatedItems, total) // which it need not say again
+		request.OffsetItems += int32(len(ids))
+		if count < total || len(all) == before || !paged && request.OffsetItems >= located.LocatedItems {
+			return all, count >= total, nil
 		}
-		request.OffsetItems += int32(n)
-		if n == 0 || request.OffsetItems >= located.LocatedItems && (!paged || located.LocatedItems > 0) {
-			return all, nil
-		}
+		total = count
 		m.client.Forget() // pages may be long, and many
 	}
 }
@@ -84,7 +101,10 @@ func (m *Manager) locateSome(ctx context.Context, request *kmip.Locate) (*kmip.L
 	if err == nil {
 		err = located.Err
 	}
-	if errors.Is(err, kmip.ResponseTooLarge) && request.MaximumItems == 0 && m.client.Version() >= kmip.V1_3 {
+	switch {
+	case isNotFound(err): // as some servers say that there is none
+		return &kmip.LocateResponse{}, nil
+	case errors.Is(err, kmip.ResponseTooLarge) && request.MaximumItems == 0 && m.client.Version() >= kmip.V1_3:
 		request.MaximumItems = page
 		return m.locateSome(ctx, request)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -125,9 +126,9 @@ func TestListOfTooMany(t *testing.T) {
 		unsupplied bool
 	}{
 		"in two pages":      {kmip.V1_4, all, false, false, 4, false},
-		"counted":           {kmip.V1_4, all, true, false, 3, false},
+		"counted":           {kmip.V1_4, all, true, false, 4, false},
 		"in its own pages":  {kmip.V1_4, 4000, false, false, 5, false},
-		"its own, counted":  {kmip.V1_4, 4000, true, false, 4, false},
+		"its own, counted":  {kmip.V1_4, 4000, true, false, 5, false},
 		"the first always":  {kmip.V1_4, all, false, true, 3, true},
 		"the same, counted": {kmip.V1_4, 4000, true, true, 3, true},
 		"without pages":     {kmip.V1_2, all, false, false, 1, true},
@@ -170,6 +171,48 @@ func TestListOfTooMany(t *testing.T) {
 		require.NoError(t, err, name)
 		require.Len(t, list.Objects, 2, name)
 	}
+}
+
+// TestListWhileOthersGo has objects be destroyed between two answers: those behind them move up, and none is passed over. Where that
+// happens again and again there is no list, rather than part of one.
+func TestListWhileOthersGo(t *testing.T) {
+	for gone, listed := range map[int]int{1: 29, 2: 28, 20: 0} {
+		var there []string
+		for range 30 {
+			there = append(there, protocol.NewUUID())
+		}
+		m := lie(t, func(m *kmip.RequestMessage) (items []kmip.ResponseItem) {
+			if p, ok := m.Items[0].Payload.(*kmip.Locate); ok {
+				from := min(int(p.OffsetItems), len(there))
+				r := &kmip.LocateResponse{LocatedItems: int32(len(there)), UniqueIdentifiers: slices.Clone(there[from:min(from+10, len(there))])}
+				if from == 0 && gone > 0 {
+					there, gone = there[1:], gone-1
+				}
+				return []kmip.ResponseItem{{Payload: r}}
+			}
+			for _, i := range m.Items {
+				id := i.Payload.(*kmip.GetAttributes).UniqueIdentifier
+				items = append(items, shows(&kmip.RequestMessage{Items: []kmip.RequestItem{i}}, id, id, "project-a")...)
+			}
+			return items
+		})
+		list, err := m.ListKeys(t.Context(), alice, &protocol.ListKeys{MetadataOnly: true})
+		if listed == 0 {
+			require.Equal(t, protocol.Unavailable, kind(err))
+			require.True(t, err.(*protocol.Error).Retryable)
+			continue
+		}
+		require.NoError(t, err)
+		require.Len(t, list.Objects, listed)
+	}
+}
+
+// TestListOfNone: some servers say that nothing was found where others name none.
+func TestListOfNone(t *testing.T) {
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem { return refuses(m, kmip.ItemNotFound) })
+	list, err := m.ListKeys(t.Context(), alice, &protocol.ListKeys{})
+	require.NoError(t, err)
+	require.Empty(t, list.Objects)
 }
 
 // TestListLarge lists objects that are more together than one answer may hold.

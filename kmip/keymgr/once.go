@@ -95,6 +95,9 @@ func mayExist(all ...*description) string {
 // madeAs is the object that was made under that Name, nil where there is none.
 func (m *Manager) madeAs(ctx context.Context, name string) (*found, error) {
 	located, err := kmip.Do(ctx, m.client, locate(name))
+	if isNotFound(err) { // as some servers say that there is none
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -178,13 +181,13 @@ func (m *Manager) undo(ctx context.Context, id string, d *description, why error
 		err = m.destroy(ctx, id)
 	}
 	if err != nil && !isNotFound(err) {
-		e := asError(why)
+		e := blamed(why)
 		e.Message += "; the object stays behind under the Name " + d.name + ", since it could not be destroyed: " + err.Error()
 		e.MaybeExecuted = true
 		return e
 	}
 	if outcomeUnknown(why) { // but nothing is left of it
-		e := asError(why)
+		e := blamed(why)
 		e.MaybeExecuted = false
 		return e
 	}

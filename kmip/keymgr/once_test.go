@@ -718,3 +718,35 @@ func TestNothingLeftAfterAdoption(t *testing.T) {
 	require.Len(t, f.ids, 1)
 	require.Empty(t, f.objects)
 }
+
+// TestTwinsAdoptedAndDestroyed has two Creates be carried out and not answered, and the key that is adopted not be activated, and so
+// destroyed: its twin is left, and that is said.
+func TestTwinsAdoptedAndDestroyed(t *testing.T) {
+	f := &finding{shelf: newShelf()}
+	creates, blind := 0, 2
+	m := lie(t, func(m *kmip.RequestMessage) []kmip.ResponseItem {
+		items := f.serve(m)
+		switch m.Items[0].Payload.(type) {
+		case *kmip.Create:
+			if creates++; creates <= 2 {
+				return nil
+			}
+		case *kmip.Locate:
+			if blind > 0 {
+				blind--
+				return []kmip.ResponseItem{{Payload: &kmip.LocateResponse{}}}
+			}
+		case *kmip.Activate:
+			return refuses(m, kmip.InvalidField)
+		}
+		return items
+	}, keymgr.Config{Activate: true, ProjectIsolation: true, Timeout: time.Minute})
+	_, err := m.CreateKey(t.Context(), alice, createAES(""))
+	require.Equal(t, protocol.InvalidRequest, kind(err), "%v", err)
+	require.Len(t, f.ids, 2)
+	require.Len(t, f.objects, 1)
+	require.True(t, err.(*protocol.Error).MaybeExecuted)
+	for _, left := range f.objects {
+		require.ErrorContains(t, err, left.Names()[0])
+	}
+}

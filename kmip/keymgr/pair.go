@@ -40,6 +40,8 @@ func (m *Manager) createKeyPair(ctx context.Context, who *protocol.Context, args
 	m.report(private, public)
 	if adopted != nil {
 		made = &kmip.CreateKeyPairResponse{Private: adopted[0].id, Public: adopted[1].id}
+		private.adopt(adopted[0], m.client.Server())
+		public.adopt(adopted[1], m.client.Server())
 		err = m.checkPair(ctx, made, private, public, adopted[0].record, adopted[1].record)
 	}
 	pair := &protocol.KeyPair{PrivateKeyID: private.keyID(made.Private), PublicKeyID: public.keyID(made.Public)}
