@@ -64,9 +64,6 @@ func NewClient(config Config) *Client {
 // firstRequest is the room for requests, in bytes, that a client begins with: enough for all but the largest objects.
 const firstRequest = 4096
 
-// maxRequest is the room that it keeps: one large object does not make it large for ever.
-const maxRequest = 64 << 10
-
 // reset forgets what was learnt about another server.
 func (c *Client) reset(server string) {
 	c.server, c.version, c.settled, c.single, c.writes = server, c.versions()[0], false, false, false
@@ -111,8 +108,7 @@ func (c *Client) Version() Version { return c.version }
 // Forget overwrites the requests and responses exchanged so far. What they gave out by alias (key bytes, values) is
 // gone then.
 func (c *Client) Forget() {
-	clear(c.request[:cap(c.request)])
-	if cap(c.request) > maxRequest {
+	if c.request = secret.Reuse(c.request[:cap(c.request)]); c.request == nil {
 		c.request = make([]byte, 0, firstRequest)
 	}
 	for _, reply := range c.replies {

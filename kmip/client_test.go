@@ -550,8 +550,8 @@ func TestBatch(t *testing.T) {
 		{"the last fails", []reply{failing(2)}, []string{whole}, [3]error{nil, nil, PermissionDenied}},
 		{"the first fails", []reply{failing(0)}, []string{whole}, [3]error{PermissionDenied, ErrNotRun, ErrNotRun}},
 		{"one by one", []reply{unbatched(FeatureNotSupported)}, append([]string{whole}, singly...), [3]error{}},
-		{"one by one, each refused", []reply{eachUnbatched}, append([]string{whole}, singly...), [3]error{}},
-		{"one by one, the first refused", []reply{firstRefused}, append([]string{whole}, singly...), [3]error{}},
+		{"one by one, each refused", []reply{batchesRefused(allRefused)}, append([]string{whole}, singly...), [3]error{}},
+		{"one by one, the first refused", []reply{batchesRefused(firstRefused)}, append([]string{whole}, singly...), [3]error{}},
 		{"none of them, each refused", []reply{allRefused}, []string{whole, singly[0]}, [3]error{FeatureNotSupported, ErrNotRun, ErrNotRun}},
 		{"one by one, one fails", []reply{unbatched(OperationNotSupported), ok, failing(0)}, append([]string{whole}, singly[:2]...), [3]error{nil, PermissionDenied, ErrNotRun}},
 		{
@@ -577,23 +577,19 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// firstRefused refuses the first item of a batch, and with that the others, as a server does that stops at a failure.
-func firstRefused(conn *tls.Conn, r *RequestMessage) bool {
-	if len(r.Items) == 1 {
-		return ok(conn, r)
+// batchesRefused answers single operations, and refuses several in the way given.
+func batchesRefused(refuse reply) reply {
+	return func(conn *tls.Conn, r *RequestMessage) bool {
+		if len(r.Items) == 1 {
+			return ok(conn, r)
+		}
+		return refuse(conn, r)
 	}
-	return otherwise(func(m *ResponseMessage) {
-		m.Items = m.Items[:1]
-		m.Items[0].Status, m.Items[0].Reason, m.Items[0].Payload = StatusFailed, FeatureNotSupported, nil
-	})(conn, r)
 }
 
-// eachUnbatched answers single operations and refuses each one of several.
-func eachUnbatched(conn *tls.Conn, r *RequestMessage) bool {
-	if len(r.Items) == 1 {
-		return ok(conn, r)
-	}
-	return allRefused(conn, r)
+// firstRefused refuses the first operation and, as a server that stops at a failure, says nothing of the others.
+func firstRefused(conn *tls.Conn, r *RequestMessage) bool {
+	return allRefused(conn, &RequestMessage{Header: r.Header, Items: r.Items[:1]})
 }
 
 func allRefused(conn *tls.Conn, r *RequestMessage) bool {

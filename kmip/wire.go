@@ -7,6 +7,8 @@ import (
 	"errors"
 	"net"
 	"os"
+
+	"kmip-keymgr/internal/secret"
 )
 
 // wire is the socket below TLS. It keeps crypto/tls from leaving secrets in memory:
@@ -66,10 +68,7 @@ func (w *wire) Write(p []byte) (int, error) {
 // send writes the records that were held.
 func (w *wire) send() error {
 	_, err := w.TCPConn.Write(w.held)
-	w.hold, w.held = false, w.held[:0]
-	if cap(w.held) > maxRequest {
-		w.held = nil
-	}
+	w.hold, w.held = false, secret.Reuse(w.held)
 	return err
 }
 

@@ -4,22 +4,16 @@ import (
 	"encoding/hex"
 	"strconv"
 	"strings"
+
+	"kmip-keymgr/internal/secret"
 )
 
 // buffer is an append-only text that may hold secrets. Unlike append it leaves no copy behind when it grows, and unlike
 // encoding/json it writes into no pooled memory: after wipe its bytes are gone.
 type buffer []byte
 
-// maxKept is how large an array a buffer keeps, in bytes: one large object does not make a session large for ever.
-const maxKept = 64 << 10
-
 // wipe overwrites what is in the buffer and makes it empty, ready to be used again.
-func (b *buffer) wipe() {
-	clear(*b)
-	if *b = (*b)[:0]; cap(*b) > maxKept {
-		*b = nil
-	}
-}
+func (b *buffer) wipe() { *b = secret.Reuse(*b) }
 
 // grow makes place for n more bytes.
 func (b *buffer) grow(n int) {

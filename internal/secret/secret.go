@@ -13,5 +13,17 @@ func (b Bytes) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "secret(%d bytes)", 
 // MarshalText refuses: JSON and every other text encoding of a secret is a mistake.
 func (b Bytes) MarshalText() ([]byte, error) { return nil, fmt.Errorf("%v does not marshal", b) }
 
+// maxKept is how large an array [Reuse] keeps, in bytes: one large object does not make a session large for ever.
+const maxKept = 64 << 10
+
+// Reuse overwrites a buffer and returns it empty, to be filled again: nil where its array was large.
+func Reuse(b []byte) []byte {
+	clear(b)
+	if cap(b) > maxKept {
+		return nil
+	}
+	return b[:0]
+}
+
 // Clear overwrites the bytes with zeros. The owner of the array calls it once nobody reads it any more.
 func (b Bytes) Clear() { clear(b) }

@@ -345,7 +345,7 @@ func (m *Manager) prove(ctx context.Context, id string, d *description, shown *k
 // proveByLocate is prove for a server that refuses to show the object's Names.
 func (m *Manager) proveByLocate(ctx context.Context, id string, d *description, err error) error {
 	defer m.client.Pin(m.client.Pin(true))
-	located, unseen := kmip.Do(ctx, m.client, locate(d.name))
+	ids, unseen := withName(ctx, m.client, d.name)
 	switch {
 	case isRefusal(unseen):
 		d.unproven = true
@@ -354,10 +354,10 @@ func (m *Manager) proveByLocate(ctx context.Context, id string, d *description, 
 		return &uncertain{unseen, nil}
 	case unseen != nil:
 		return m.notShown(err.Error() + ", and then " + unseen.Error())
-	case len(located.UniqueIdentifiers) > 0 && !slices.Contains(located.UniqueIdentifiers, id):
+	case len(ids) > 0 && !slices.Contains(ids, id):
 		return m.notShown(err.Error() + ", and another has it")
 	}
-	d.unproven = len(located.UniqueIdentifiers) == 0
+	d.unproven = len(ids) == 0
 	return nil
 }
 

@@ -218,6 +218,18 @@ func locate(name string) *kmip.Locate {
 	return &kmip.Locate{Attributes: kmip.Attributes{kmip.NameAttribute(name)}}
 }
 
+// withName are the server's identifiers of the objects that have the Name. Some servers say Item Not Found where there are none.
+func withName(ctx context.Context, c *kmip.Client, name string) ([]string, error) {
+	located, err := kmip.Do(ctx, c, locate(name))
+	switch {
+	case isNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return located.UniqueIdentifiers, nil
+}
+
 // has reports whether the object has the key id as a Name.
 func (f *found) has(keyID string) bool { return slices.Contains(f.attributes.Names(), keyID) }
 

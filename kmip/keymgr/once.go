@@ -94,14 +94,11 @@ func mayExist(all ...*description) string {
 
 // madeAs is the object that was made under that Name, nil where there is none.
 func (m *Manager) madeAs(ctx context.Context, name string) (*found, error) {
-	located, err := kmip.Do(ctx, m.client, locate(name))
-	if isNotFound(err) { // as some servers say that there is none
-		return nil, nil
-	}
+	ids, err := withName(ctx, m.client, name)
 	if err != nil {
 		return nil, err
 	}
-	f, err := m.oneOf(ctx, located.UniqueIdentifiers, name, false, nil)
+	f, err := m.oneOf(ctx, ids, name, false, nil)
 	if err != nil || f == nil || f.destroyed() {
 		return nil, err
 	}

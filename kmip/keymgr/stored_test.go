@@ -111,6 +111,20 @@ func createAES(name string) *protocol.CreateKey {
 	return &protocol.CreateKey{Algorithm: "AES", Length: 256, Name: name}
 }
 
+// makers have a key, or a pair, made.
+func makers(t *testing.T) map[string]func(*keymgr.Manager) error {
+	return map[string]func(*keymgr.Manager) error{
+		"create": func(m *keymgr.Manager) error {
+			_, err := m.CreateKey(t.Context(), alice, createAES("name"))
+			return err
+		},
+		"pair": func(m *keymgr.Manager) error {
+			_, err := m.CreateKeyPair(t.Context(), alice, createAES("name"))
+			return err
+		},
+	}
+}
+
 // keepLast keeps so many of the last instances of the attribute that the record is in.
 func keepLast(n int) func(kmip.Attributes) kmip.Attributes {
 	return func(list kmip.Attributes) kmip.Attributes {
@@ -167,16 +181,7 @@ func TestRecordNotNeeded(t *testing.T) {
 // TestNamesStayTaken is about a server that keeps no record of several instances, and the Names of destroyed objects for
 // ever. What is made again must have another Name, or nothing could be made there.
 func TestNamesStayTaken(t *testing.T) {
-	for name, makes := range map[string]func(*keymgr.Manager) error{
-		"create": func(m *keymgr.Manager) error {
-			_, err := m.CreateKey(t.Context(), alice, createAES("name"))
-			return err
-		},
-		"pair": func(m *keymgr.Manager) error {
-			_, err := m.CreateKeyPair(t.Context(), alice, createAES("name"))
-			return err
-		},
-	} {
+	for name, makes := range makers(t) {
 		s := newShelf()
 		s.keep = keepLast(1)
 		taken := map[string]bool{}
@@ -454,16 +459,7 @@ func TestPairWithoutAnswer(t *testing.T) {
 // TestRecordNotKeptWithoutAnswer is about such servers whose first answer is lost: what is found by its Name is held to the
 // same, for a key that is adopted would be as lost to its project.
 func TestRecordNotKeptWithoutAnswer(t *testing.T) {
-	for name, makes := range map[string]func(*keymgr.Manager) error{
-		"create": func(m *keymgr.Manager) error {
-			_, err := m.CreateKey(t.Context(), alice, createAES("name"))
-			return err
-		},
-		"pair": func(m *keymgr.Manager) error {
-			_, err := m.CreateKeyPair(t.Context(), alice, createAES("name"))
-			return err
-		},
-	} {
+	for name, makes := range makers(t) {
 		f := &finding{shelf: newShelf()}
 		f.keep = keepLast(0)
 		lost := false
